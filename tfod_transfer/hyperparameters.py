@@ -1,0 +1,281 @@
+"""The one table of hyperparameters: names, types, ranges, defaults, aliases.
+
+It makes the command-line flags, the checks, the README's table and the defaults that SageMaker shows. A value may come as
+text (command line, SM_HPS) or typed (Python, JSON). Precedence: given by the user, then the model's recipe in the
+registry, then the default here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from tfod_transfer import cli, errors
+
+Origin = Literal["given", "recipe", "default"]
+
+
+def _field(
+    default: Any,
+    help_text: str,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    choices: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    documented: bool = False,
+) -> Any:
+    metadata = {
+        "help": help_text,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "aliases": aliases,
+        "documented": documented,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+OPTIMIZERS = ("adam", "sgd", "nesterov", "rmsprop", "adagrad", "adadelta")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    """Every hyperparameter of a run, typed and checked; make one with `resolve`."""
+
+    # The fifteen that SageMaker documents for Object Detection - TensorFlow.
+    batch_size: int = _field(3, "images in a step, over all devices", minimum=1, documented=True)
+    beta_1: float = _field(0.9, "adam: decay of the first moment", minimum=0, maximum=1, documented=True)
+    beta_2: float = _field(0.999, "adam: decay of the second moment", minimum=0, maximum=1, documented=True)
+    early_stopping: bool = _field(False, "stop when the monitored value stops improving", documented=True)
+    early_stopping_min_delta: float = _field(
+        0.0, "smallest absolute change that counts as an improvement", minimum=0, maximum=1, documented=True
+    )
+    early_stopping_patience: int = _field(5, "epochs without improvement before stopping", minimum=1, documented=True)
+    epochs: int = _field(5, "passes over the training images; 0 exports without training", minimum=0, documented=True)
+    epsilon: float = _field(
+        1e-7,
+        "adam, rmsprop, adadelta, adagrad: term for numerical stability",
+        minimum=0,
+        maximum=1,
+        aliases=("eps",),
+        documented=True,
+    )
+    initial_accumulator_value: float = _field(
+        0.1, "adagrad: start of the accumulators", minimum=0, maximum=1, documented=True
+    )
+    learning_rate: float = _field(
+        0.001,
+        "highest learning rate; the recipe's value is scaled by batch_size / reference_batch_size, a given one is not",
+        minimum=0,
+        maximum=1,
+        documented=True,
+    )
+    momentum: float = _field(0.9, "sgd, nesterov: momentum", minimum=0, maximum=1, documented=True)
+    optimizer: str = _field("adam", "optimizer", choices=OPTIMIZERS, documented=True)
+    reinitialize_top_layer: str = _field(
+        "Auto",
+        "class head: Auto keeps the rows of classes that the checkpoint knows by name, True starts anew, "
+        "False keeps all of it",
+        choices=("Auto", "True", "False"),
+        documented=True,
+    )
+    rho: float = _field(0.95, "adadelta, rmsprop: decay of the squared gradient", minimum=0, maximum=1, documented=True)
+    train_only_on_top_layer: bool = _field(
+        False, "train the class head only", aliases=("train_only_top_layer",), documented=True
+    )
+    # Tunable in SageMaker's tuning guide, though not in its table.
+    regularizers_l2: float | None = _field(
+        None, "L2 coefficient of the kernels that the model regularises (default: the model's own)", minimum=0
+    )
+    # Training.
+    seed: int = _field(0, "decides split, new weights, order and augmentation", minimum=0, maximum=2**31 - 1)
+    learning_rate_schedule: str = _field("cosine", "after the warm-up", choices=("cosine", "constant"))
+    warmup_fraction: float = _field(
+        0.1, "share of the steps in which the learning rate rises from 0", minimum=0, maximum=1
+    )
+    reference_batch_size: int = _field(8, "batch size that the recipe's learning rate is for", minimum=1)
+    freeze_batch_norm: bool = _field(True, "keep batch-norm statistics of the checkpoint while training")
+    augmentation: str = _field("zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo"))
+    monitor: str = _field("mAP", "what decides the best epoch and early stopping", choices=("mAP", "loss"))
+    # Data.
+    validation_split: float = _field(
+        0.2, "share of the training images held out when no validation data is given", minimum=0, maximum=0.9
+    )
+    box_order: str = _field(
+        "auto",
+        "order of bbox in the annotations: xyxy [xmin, ymin, xmax, ymax] or xywh [x, y, width, height]",
+        choices=("auto", "xyxy", "xywh"),
+    )
+    invalid_boxes: str = _field("clip", "boxes outside their image", choices=("clip", "drop", "error"))
+    max_findings: float = _field(
+        0.5, "share of images or boxes that may be left out before the run fails", minimum=0, maximum=1
+    )
+    max_pixels: int = _field(50_000_000, "largest image that is decoded, in pixels", minimum=1)
+    cache: str = _field(
+        "auto", "decoded images: auto takes memory if they fit, else none", choices=("auto", "memory", "disk", "none")
+    )
+    cache_dir: str = _field("", "folder for cache=disk")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Hyperparameters)}
+ALIASES: dict[str, str] = {alias: name for name, field in FIELDS.items() for alias in field.metadata["aliases"]}
+KNOWN_NAMES: tuple[str, ...] = (*FIELDS, *ALIASES)
+
+
+def resolve(
+    given: Mapping[str, Any],
+    recipe: Mapping[str, Any] | None = None,
+    on_unknown: Callable[[str], None] | None = None,
+) -> Hyperparameters:
+    """Returns the hyperparameters of a run.
+
+    Args:
+      given: what the user gave, by name or alias; text or typed. None values count as not given.
+      recipe: the model's defaults from the registry.
+      on_unknown: called with a sentence for each unknown name in `given`; an unknown name is an error without it.
+
+    Raises:
+      UsageError: an unknown name, or a value of the wrong type or out of range.
+    """
+    explicit = _parsed(given, on_unknown)
+    values = {**_parsed(recipe or {}, None), **explicit}
+    hyperparameters = Hyperparameters(**values)
+    if "learning_rate" not in explicit:
+        scale = hyperparameters.batch_size / hyperparameters.reference_batch_size
+        hyperparameters = dataclasses.replace(hyperparameters, learning_rate=hyperparameters.learning_rate * scale)
+    if hyperparameters.cache == "disk" and not hyperparameters.cache_dir:
+        raise errors.UsageError("cache=disk needs cache_dir, a folder for the decoded images.")
+    return hyperparameters
+
+
+def origins(given: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Origin]:
+    """Where each hyperparameter's value came from."""
+    names = {ALIASES.get(name, name) for name, value in given.items() if value is not None}
+    return {name: "given" if name in names else "recipe" if name in recipe else "default" for name in FIELDS}
+
+
+def _parsed(values: Mapping[str, Any], on_unknown: Callable[[str], None] | None) -> dict[str, Any]:
+    parsed: dict[str, Any] = {}
+    for given_name, value in values.items():
+        name = ALIASES.get(given_name, given_name)
+        if value is None:
+            continue
+        if name not in FIELDS:
+            message = f"unknown hyperparameter {given_name!r}.{errors.did_you_mean(given_name, KNOWN_NAMES)}"
+            if on_unknown is None:
+                raise errors.UsageError(message)
+            on_unknown(message)
+        elif name in parsed and parsed[name] != parse(name, value):
+            raise errors.UsageError(f"{name} is given twice, once as {given_name}, with different values.")
+        else:
+            parsed[name] = parse(name, value)
+    return parsed
+
+
+def parse(name: str, value: Any) -> Any:
+    """Returns `value` (text or typed) as the type of hyperparameter `name`.
+
+    Raises:
+      UsageError: it is not of that type, or out of range.
+    """
+    field = FIELDS[name]
+    kind = str(field.type).removesuffix(" | None")
+    try:
+        result = _PARSERS[kind](value)
+    except (TypeError, ValueError, OverflowError):
+        raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.") from None
+    choices = field.metadata["choices"]
+    if choices:
+        matches = [choice for choice in choices if choice.lower() == str(result).lower()]
+        if not matches:
+            hint = errors.did_you_mean(str(result), choices)
+            raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.{hint}")
+        return matches[0]
+    if kind in ("int", "float") and not field.metadata["minimum"] <= result <= field.metadata["maximum"]:
+        raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.")
+    return result
+
+
+def _parse_bool(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text in ("true", "1", "1.0"):
+        return True
+    if text in ("false", "0", "0.0"):
+        return False
+    raise ValueError(value)
+
+
+def _parse_int(value: Any) -> int:
+    number = float(value)
+    if isinstance(value, bool) or number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _parse_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return float(value)
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "int": _parse_int,
+    "float": _parse_float,
+    "bool": _parse_bool,
+    "str": str,
+}
+
+
+def expected(name: str) -> str:
+    """What values hyperparameter `name` takes, in words."""
+    metadata = FIELDS[name].metadata
+    kind = str(FIELDS[name].type).removesuffix(" | None")
+    if metadata["choices"]:
+        return "one of " + ", ".join(metadata["choices"])
+    if kind == "bool":
+        return "True or False"
+    if kind == "str":
+        return "text"
+    noun = "a whole number" if kind == "int" else "a number"
+    low, high = metadata["minimum"], metadata["maximum"]
+    if high != math.inf:
+        return f"{noun} from {low:g} to {high:.12g}"
+    return f"{noun} of at least {low:g}"
+
+
+def add_arguments(parser: cli.ArgumentParser) -> None:
+    """Adds one flag for each hyperparameter; a flag that is not given stays None."""
+    for documented, title in ((True, "hyperparameters (as in SageMaker)"), (False, "further hyperparameters")):
+        group = parser.add_argument_group(title)
+        for name, field in FIELDS.items():
+            if field.metadata["documented"] == documented:
+                flags = [f"--{name}", *(f"--{alias}" for alias in field.metadata["aliases"])]
+                default = "" if field.default in (None, "") else f" [default: {field.default}]"
+                description = (field.metadata["help"] + default).replace("%", "%%")
+                group.add_argument(*flags, dest=name, metavar="VALUE", help=description)
+
+
+def documented_defaults(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The fifteen documented hyperparameters with a model's values, all as text, as SageMaker's SDK returns them."""
+    values = {**{name: field.default for name, field in FIELDS.items()}, **_parsed(recipe, None)}
+    return {name: str(values[name]) for name in _documented()}
+
+
+def _documented() -> Iterable[str]:
+    return (name for name, field in FIELDS.items() if field.metadata["documented"])
+
+
+def markdown_table() -> str:
+    """The README's table of hyperparameters."""
+    rows = ["| name | meaning | values | default |", "|---|---|---|---|"]
+    for name, field in FIELDS.items():
+        names = " / ".join(f"`{each}`" for each in (name, *field.metadata["aliases"]))
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        rows.append(f"| {names} | {field.metadata['help']} | {expected(name)} | {default} |")
+    return "\n".join(rows)
