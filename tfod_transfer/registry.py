@@ -1,0 +1,246 @@
+"""The registry: every model that the package knows by a model_id, as typed data read from model_registry.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from tfod_transfer import errors
+
+REGISTRY_FILE = pathlib.Path(__file__).with_name("model_registry.yaml")
+
+#: Architectures that modeling.detector can build.
+BUILT_ARCHITECTURES = frozenset({"ssd_mobilenet_v2_fpnlite"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What a detector of some architecture is made of.
+
+    Attributes:
+      depth_multiplier: width of a MobileNet backbone; 1.0 for the others.
+      feature_depth: channels of the FPN or BiFPN and of the head.
+      head_convs: convolutions in a tower of the head.
+      bifpn_iterations: times the BiFPN is repeated; 0 for an FPN.
+      min_level: finest feature map, 2^min_level pixels apart.
+      max_level: coarsest feature map.
+      anchor_scale: side of the smallest square anchor in strides of its level.
+      aspect_ratios: width / height of the anchors.
+      scales_per_octave: anchor sizes between one level and the next.
+      box_coder_scales: factors of (ty, tx, th, tw) in box encodings.
+      background_slot: whether slot 0 of the class logits is background.
+      focal_alpha: weight of the positives in the focal loss.
+      focal_gamma: exponent of the focal loss.
+      nms_iou: overlap above which non-max suppression drops a box.
+      batch_norm_momentum: of the moving statistics.
+      l2: Keras coefficient (half of the pipeline.config's weight) of the kernels that the model regularises.
+    """
+
+    depth_multiplier: float
+    feature_depth: int
+    head_convs: int
+    bifpn_iterations: int
+    min_level: int
+    max_level: int
+    anchor_scale: float
+    aspect_ratios: tuple[float, ...]
+    scales_per_octave: int
+    box_coder_scales: tuple[float, float, float, float]
+    background_slot: bool
+    focal_alpha: float
+    focal_gamma: float
+    nms_iou: float
+    batch_norm_momentum: float
+    l2: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointSource:
+    """Where a model's pretrained checkpoint comes from, and how to know it.
+
+    Attributes:
+      url: of the archive, a .tar.gz; None for an embedded checkpoint.
+      path: folder of an embedded checkpoint, relative to the package; None for one that is downloaded.
+      data_bytes: size of its data file, where known.
+      data_sha256: of its data file, where known.
+      tensor_crc_digest: of its tensors, where known; see `weights.tensor_crc_digest`.
+    """
+
+    url: str | None = None
+    path: str | None = None
+    data_bytes: int | None = None
+    data_sha256: str | None = None
+    tensor_crc_digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's own name: that of its archive and of the single folder in the archive."""
+        return pathlib.PurePosixPath(self.url or self.path or "").name.removesuffix(".tar.gz")
+
+    @property
+    def archive(self) -> str:
+        """File name of the archive."""
+        return f"{self.name}.tar.gz"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """One entry of the registry.
+
+    Attributes:
+      model_id: the name that users give.
+      architecture: key of the table of detectors, such as "ssd_mobilenet_v2_fpnlite".
+      input_size: side of the square that images are resized to, in pixels.
+      resizer: "fixed" stretches an image to the square; "keep_aspect_ratio" pads it at the bottom or right.
+      class_names: the names of the checkpoint's classes, by class; None where the model has a slot that no class uses.
+      structure: the detector's structure.
+      checkpoint: where the pretrained weights come from.
+      parameters: number of floats in the checkpoint, batch-norm statistics included.
+      coco_map: published AP@[.5:.95] on COCO val2017 in percent, or None.
+      license: SPDX identifier of the weights' licence.
+      source: who made the weights, from what.
+      defaults: the recipe, hyperparameter name -> value.
+      trainable: whether the model can be fine-tuned.
+    """
+
+    model_id: str
+    architecture: str
+    input_size: int
+    resizer: Literal["fixed", "keep_aspect_ratio"]
+    class_names: tuple[str | None, ...]
+    structure: Structure
+    checkpoint: CheckpointSource
+    parameters: int
+    coco_map: float | None
+    license: str
+    source: str
+    defaults: dict[str, str | int | float]
+    trainable: bool = True
+
+    @property
+    def num_classes(self) -> int:
+        """Class slots of the pretrained head without background, holes of the label map included."""
+        return len(self.class_names)
+
+    @property
+    def available(self) -> bool:
+        """Whether this version of the package can build the model."""
+        return self.architecture in BUILT_ARCHITECTURES
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why the model cannot be used, or None when it can."""
+        return None if self.available else f"its architecture {self.architecture!r} is not built yet"
+
+
+class Registry:
+    """The models of a registry file, by model_id, in the file's order."""
+
+    def __init__(self, specs: Iterable[ModelSpec]) -> None:
+        self._specs = {spec.model_id: spec for spec in specs}
+
+    def __iter__(self) -> Iterator[ModelSpec]:
+        return iter(self._specs.values())
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def model_ids(self) -> tuple[str, ...]:
+        """Every model_id, of models that cannot be built yet too."""
+        return tuple(self._specs)
+
+    def entry(self, model_id: str) -> ModelSpec:
+        """Returns a model to look at, available or not.
+
+        Raises:
+          RegistryError: the model_id is unknown; names the nearest.
+        """
+        if model_id not in self._specs:
+            hint = errors.did_you_mean(model_id, self._specs) or " `python -m tfod_transfer.models` lists them all."
+            raise errors.RegistryError(f"unknown model_id {model_id!r}.{hint}")
+        return self._specs[model_id]
+
+    def get(self, model_id: str) -> ModelSpec:
+        """Returns a model to use.
+
+        Raises:
+          RegistryError: the model_id is unknown, or its architecture is not built yet; names the nearest.
+        """
+        spec = self.entry(model_id)
+        if not spec.available:
+            nearest = min(
+                (each for each in self if each.available), key=lambda each: _distance(each, spec), default=None
+            )
+            advice = f" The nearest model that is: {nearest.model_id!r}." if nearest else ""
+            raise errors.RegistryError(f"{model_id} cannot be used: {spec.unavailable_reason}.{advice}")
+        return spec
+
+
+def _distance(a: ModelSpec, b: ModelSpec) -> tuple[int, float]:
+    return abs(a.input_size - b.input_size), abs((a.coco_map or 0.0) - (b.coco_map or 0.0))
+
+
+def load_registry(path: str | os.PathLike[str] | None = None) -> Registry:
+    """Returns the registry in a YAML file; without `path`, the package's own.
+
+    Raises:
+      RegistryError: the file cannot be read, an entry has an unknown or missing key, or a value of a wrong type.
+    """
+    return _load(str(path or REGISTRY_FILE))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path: str) -> Registry:
+    try:
+        with open(path, "rb") as file:
+            # The C loader reads this file ten times as fast as the Python one; PyYAML may come without it.
+            document = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise errors.RegistryError(f"{path} is not valid YAML: {error}") from None
+    try:
+        return Registry(_spec(model_id, entry, document) for model_id, entry in document["models"].items())
+    except (KeyError, AttributeError, TypeError) as error:
+        raise errors.RegistryError(f"{path} must map label_maps, architectures and models; found: {error!r}.") from None
+
+
+def _spec(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> ModelSpec:
+    entry = dict(entry)
+    where = f"model_registry entry {model_id}"
+    try:
+        family = document["architectures"][entry["architecture"]]
+        names = document["label_maps"][entry.pop("label_map")]
+        checkpoint = entry["checkpoint"]
+    except KeyError as error:
+        raise errors.RegistryError(f"{where}: {error} is missing, or not defined in this file.") from None
+    merged = {
+        **family,
+        **entry,
+        "model_id": model_id,
+        "class_names": [names.get(number) for number in range(1, max(names) + 1)],
+        "structure": {**family["structure"], **entry.get("structure", {})},
+        "defaults": {**family["defaults"], **entry.get("defaults", {})},
+    }
+    for section, kind in (
+        (merged, ModelSpec),
+        (merged["structure"], Structure),
+        (checkpoint, CheckpointSource),
+    ):
+        _refuse_unknown_keys(section, kind, where)
+    try:
+        return msgspec.convert(merged, ModelSpec)
+    except msgspec.ValidationError as error:
+        raise errors.RegistryError(f"{where}: {error}.") from None
+
+
+def _refuse_unknown_keys(section: Mapping[str, Any], kind: type, where: str) -> None:
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in section:
+        if key not in known:
+            raise errors.RegistryError(f"{where}: unknown key {key!r}.{errors.did_you_mean(key, known)}")
