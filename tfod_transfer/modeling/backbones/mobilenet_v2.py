@@ -1,0 +1,88 @@
+"""MobileNetV2 (https://arxiv.org/abs/1801.04381) as the zoo's SSD FPNLite models use it."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+import tf_keras
+
+from tfod_transfer.modeling.layers import ConvBatchNorm, Convolution, LayerSettings, normal
+
+_KEY = "model/_feature_extractor/classification_backbone/layer_with_weights-"
+# (expansion, filters, repetitions, stride of the first): table 2 of the paper.
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_TAPS = (5, 12)  # blocks whose output is C3 and C4
+_DEPTHWISE_INITIALIZER = normal(math.sqrt(2 / 9))  # He's, of nine inputs: Keras would count all channels
+
+
+class MobileNetV2(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+    """[B, S, S, 3] normalised images -> C3, C4, C5 at strides 8, 16, 32; C5 is the last 1x1 convolution's output.
+
+    Args:
+      depth_multiplier: factor of every layer's number of filters (the last never has fewer than 1280).
+      l2: coefficient for the kernels, depthwise ones included.
+
+    Attributes:
+      output_channels: channels of C3, C4, C5.
+    """
+
+    def __init__(self, depth_multiplier: float, settings: LayerSettings, l2: float) -> None:
+        super().__init__()
+        self._next_key, self._settings, self._l2 = 0, settings, l2
+        channels = _divisible_by_8(32 * depth_multiplier)
+        self._stem = self._conv("dense", 3, channels, kernel_size=3, strides=2)
+        self._blocks: list[list[ConvBatchNorm]] = []
+        self._residual: list[bool] = []
+        outputs = []
+        for expansion, base_filters, repetitions, first_stride in _STAGES:
+            filters = _divisible_by_8(base_filters * depth_multiplier)
+            for repetition in range(repetitions):
+                strides = first_stride if repetition == 0 else 1
+                inner = channels * expansion
+                block = [] if expansion == 1 else [self._conv("dense", channels, inner)]
+                block.append(self._conv("depthwise", inner, inner, kernel_size=3, strides=strides))
+                block.append(self._conv("dense", inner, filters, activation=False))
+                self._blocks.append(block)
+                self._residual.append(strides == 1 and channels == filters)
+                channels = filters
+                outputs.append(channels)
+        last = max(1280, _divisible_by_8(1280 * depth_multiplier))
+        self._last = self._conv("dense", channels, last)
+        self.output_channels = (outputs[_TAPS[0]], outputs[_TAPS[1]], last)
+
+    def _conv(
+        self, kind: str, in_channels: int, filters: int, kernel_size: int = 1, strides: int = 1, activation: bool = True
+    ) -> ConvBatchNorm:
+        """The next convolution and its batch norm in the checkpoint's numbering."""
+        number, self._next_key = self._next_key, self._next_key + 2
+        convolution = Convolution(
+            f"{_KEY}{number}",
+            "depthwise" if kind == "depthwise" else "dense",
+            in_channels,
+            filters,
+            self._settings,
+            kernel_size=kernel_size,
+            strides=strides,
+            kernel_initializer=_DEPTHWISE_INITIALIZER if kind == "depthwise" else tf_keras.initializers.HeNormal,
+            l2=self._l2,
+        )
+        return ConvBatchNorm(convolution, [f"{_KEY}{number + 1}"], self._settings, tf.nn.relu6 if activation else None)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        x = self._stem(x, training=training)
+        outputs = []
+        for number, (block, residual) in enumerate(zip(self._blocks, self._residual, strict=True)):
+            shortcut = x
+            for layer in block:
+                x = layer(x, training=training)
+            x = shortcut + x if residual else x
+            if number in _TAPS:
+                outputs.append(x)
+        return [*outputs, self._last(x, training=training)]
+
+
+def _divisible_by_8(filters: float) -> int:
+    """The nearest multiple of 8, at least 8, never more than a tenth below `filters` (as the paper's code rounds)."""
+    rounded = max(8, int(filters + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * filters else rounded

@@ -1,0 +1,98 @@
+"""The zoo's feature pyramid. It differs from Model Garden's: P5 is linear, P4 is smoothed before it is upsampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from tfod_transfer import errors
+from tfod_transfer.modeling.layers import (
+    ConvBatchNorm,
+    Convolution,
+    ConvolutionKind,
+    Initializer,
+    LayerSettings,
+    constant,
+)
+
+_FPN = "model/_feature_extractor/_fpn_features_generator"
+_COARSE = "model/_feature_extractor/_coarse_feature_layers"
+
+
+class FeaturePyramid(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+    """C3, C4, C5 -> P3 ... P7, each with `depth` channels.
+
+    Args:
+      in_channels: channels of C3, C4, C5.
+      kind: kind of the 3x3 convolutions: "separable" in FPNLite, "dense" in the larger models.
+      l2: coefficient for the kernels.
+
+    Raises:
+      RegistryError: `input_size` is not a multiple of 32, so that an upsampled map would not fit the finer one.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        depth: int,
+        kind: ConvolutionKind,
+        input_size: int,
+        settings: LayerSettings,
+        kernel_initializer: Initializer,
+        l2: float,
+    ) -> None:
+        super().__init__()
+        if input_size % 32:
+            raise errors.RegistryError(
+                f"a feature pyramid needs an input size that is a multiple of 32, found {input_size}: "
+                f"use {round(input_size / 32) * 32 or 32}"
+            )
+
+        def lateral(key: str, channels: int) -> Convolution:
+            return Convolution(
+                f"{_FPN}/{key}",
+                "dense",
+                channels,
+                depth,
+                settings,
+                kernel_size=1,
+                kernel_initializer=kernel_initializer,
+                bias_initializer=constant(0.0),
+                l2=l2,
+            )
+
+        def smoothing(key: str, strides: int) -> ConvBatchNorm:
+            convolution = Convolution(
+                f"{key}/0",
+                kind,
+                depth,
+                depth,
+                settings,
+                strides=strides,
+                kernel_initializer=kernel_initializer,
+                l2=l2,
+            )
+            return ConvBatchNorm(convolution, [f"{key}/1"], settings)
+
+        c3, c4, c5 = in_channels
+        self._lateral_5 = lateral("top_layers/0", c5)
+        self._lateral_4, self._lateral_3 = lateral("residual_blocks/0/0", c4), lateral("residual_blocks/1/0", c3)
+        self._smooth_4, self._smooth_3 = (smoothing(f"{_FPN}/conv_layers/{i}", 1) for i in range(2))
+        self._down_6, self._down_7 = (smoothing(f"{_COARSE}/{i}", 2) for i in range(2))
+
+    def call(self, maps: Sequence[tf.Tensor], training: bool = False) -> list[tf.Tensor]:
+        c3, c4, c5 = maps
+        p5 = self._lateral_5(c5)
+        p4 = self._smooth_4(_upsample(p5) + self._lateral_4(c4), training=training)
+        p3 = self._smooth_3(_upsample(p4) + self._lateral_3(c3), training=training)
+        p6 = self._down_6(p5, training=training)
+        return [p3, p4, p5, p6, self._down_7(p6, training=training)]
+
+
+def _upsample(x: tf.Tensor) -> tf.Tensor:
+    """Repeats each row and column: [B, H, W, C] -> [B, 2H, 2W, C]."""
+    shape = tf.shape(x)
+    x = tf.tile(x[:, :, tf.newaxis, :, tf.newaxis], [1, 1, 2, 1, 2, 1])
+    return tf.reshape(x, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])

@@ -1,0 +1,167 @@
+"""Convolutions and batch norm that know their keys in a zoo checkpoint, and two ways to execute them.
+
+The Model Garden's MobileNet blocks hold the same variables, but they cannot fold a frozen batch norm into the
+convolution before it, which is worth a sixth of a training step on a CPU (benchmarks/train_step.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import tensorflow as tf
+import tf_keras
+
+KEY_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+BATCH_NORM_EPSILON = 1e-3  # of every model in the zoo
+
+BatchNormPolicy = Literal["fused", "folded"]
+ConvolutionKind = Literal["dense", "depthwise", "separable"]
+Initializer = Callable[[int], tf_keras.initializers.Initializer]
+
+
+def normal(stddev: float) -> Initializer:
+    """N(0, stddev) as a function of a seed."""
+    return lambda seed: tf_keras.initializers.RandomNormal(stddev=stddev, seed=seed)
+
+
+def constant(value: float) -> Initializer:
+    """The same value everywhere, whatever the seed."""
+    return lambda seed: tf_keras.initializers.Constant(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSettings:
+    """What all layers of one detector share.
+
+    Attributes:
+      batch_norm_momentum: of the moving statistics.
+      freeze_batch_norm: training uses the moving statistics and leaves them alone; scale and offset still train.
+      batch_norm_policy: how batch norm with moving statistics runs: "fused" after the convolution, or "folded" into it.
+      seed: decides every initial value, together with the variable's key.
+    """
+
+    batch_norm_momentum: float
+    freeze_batch_norm: bool
+    batch_norm_policy: BatchNormPolicy
+    seed: int
+
+
+class Convolution(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+    """A SAME-padded dense, depthwise or separable convolution whose output can be scaled and shifted for free.
+
+    Variables are named as in a checkpoint: `kernel` (dense), `depthwise_kernel` (depthwise), both `depthwise_kernel`
+    and `pointwise_kernel` (separable, nothing in between), and `bias`.
+
+    Args:
+      key: checkpoint key of the layer, e.g. "model/_feature_extractor/classification_backbone/layer_with_weights-0".
+      l2: coefficient of the squared kernel in the regularisation loss; a separable pointwise kernel has none.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        kind: ConvolutionKind,
+        in_channels: int,
+        filters: int,
+        settings: LayerSettings,
+        *,
+        kernel_size: int = 3,
+        strides: int = 1,
+        kernel_initializer: Initializer = tf_keras.initializers.HeNormal,
+        pointwise_initializer: Initializer = tf_keras.initializers.GlorotUniform,
+        bias_initializer: Initializer | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.key, self.kind, self.strides, self.filters, self._seed = key, kind, strides, filters, settings.seed
+        size = (kernel_size, kernel_size)
+        first = "kernel" if kind == "dense" else "depthwise_kernel"
+        shape = (*size, in_channels, filters if kind == "dense" else 1)
+        self._kernels = {first: self._variable(first, shape, kernel_initializer)}
+        if kind == "separable":
+            shape = (1, 1, in_channels, filters)
+            self._kernels["pointwise_kernel"] = self._variable("pointwise_kernel", shape, pointwise_initializer)
+        self.bias = None if bias_initializer is None else self._variable("bias", (filters,), bias_initializer)
+        self.l2_coefficients = {f"{key}/{first}{KEY_SUFFIX}": l2} if l2 else {}
+        self.built = True
+
+    def _variable(self, name: str, shape: Sequence[int], initializer: Initializer) -> tf.Variable:
+        seed = zlib.crc32(f"{self._seed}:{self.key}/{name}".encode())
+        # Always read in float32: folding in a lower precision would round twice.
+        return self.add_weight(name, shape, initializer=initializer(seed), experimental_autocast=False)
+
+    def checkpoint_variables(self) -> dict[str, tf.Variable]:
+        """Maps each variable's checkpoint key to the variable."""
+        named = self._kernels if self.bias is None else {**self._kernels, "bias": self.bias}
+        return {f"{self.key}/{name}{KEY_SUFFIX}": variable for name, variable in named.items()}
+
+    def call(self, x: tf.Tensor, scale: tf.Tensor | None = None, shift: tf.Tensor | None = None) -> tf.Tensor:
+        """Convolves [B, H, W, in_channels]; then multiplies by `scale` and adds `shift`, both [filters], if given."""
+        *first, last = (tf.convert_to_tensor(kernel) for kernel in self._kernels.values())
+        bias = self.bias
+        if scale is not None:
+            # A depthwise kernel is [h, w, filters, 1], the others end in filters.
+            last = last * (scale[:, tf.newaxis] if self.kind == "depthwise" else scale)
+            bias = shift if bias is None else bias * scale + shift
+        strides = [1, self.strides, self.strides, 1]
+        if self.kind == "dense":
+            x = tf.nn.conv2d(x, tf.cast(last, x.dtype), strides, "SAME")
+        else:
+            depthwise = first[0] if first else last
+            x = tf.nn.depthwise_conv2d(x, tf.cast(depthwise, x.dtype), strides, "SAME")
+            if self.kind == "separable":
+                x = tf.nn.conv2d(x, tf.cast(last, x.dtype), 1, "SAME")
+        return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+
+
+class BatchNorm(tf_keras.layers.BatchNormalization):  # type: ignore[misc]  # tf_keras has no types
+    """Keras' batch norm, built at once, with its checkpoint key."""
+
+    def __init__(self, key: str, channels: int, settings: LayerSettings) -> None:
+        super().__init__(momentum=settings.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON)
+        self.key = key
+        self.build((None, None, None, channels))
+
+    def checkpoint_variables(self) -> dict[str, tf.Variable]:
+        """Maps each variable's checkpoint key to the variable."""
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        return {f"{self.key}/{name}{KEY_SUFFIX}": getattr(self, name) for name in names}
+
+    def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """What normalising with the moving statistics amounts to: float32 [channels] factors and summands."""
+        scale = self.gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
+        return scale, self.beta - self.moving_mean * scale
+
+
+class ConvBatchNorm(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+    """A convolution, batch norm and an activation; weight-shared heads have one batch norm for each pyramid level.
+
+    With moving statistics and the policy "folded", the convolution runs with kernel w * gamma / sqrt(variance + eps)
+    and the matching bias. That is the same function of the same variables, so the gradients are the same too.
+    """
+
+    def __init__(
+        self,
+        convolution: Convolution,
+        norm_keys: Sequence[str],
+        settings: LayerSettings,
+        activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu6,
+    ) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norms = [BatchNorm(key, convolution.filters, settings) for key in norm_keys]
+        self._settings, self._activation = settings, activation
+        self.built = True
+
+    def call(self, x: tf.Tensor, level: int = 0, training: bool = False) -> tf.Tensor:
+        """Returns [B, H', W', filters]; `level` chooses the batch norm."""
+        norm = self.norms[level]
+        batch_statistics = training and not self._settings.freeze_batch_norm
+        if self._settings.batch_norm_policy == "folded" and not batch_statistics:
+            x = self.convolution(x, *norm.scale_and_shift())
+        else:
+            x = norm(self.convolution(x), training=batch_statistics)
+        return x if self._activation is None else self._activation(x)
