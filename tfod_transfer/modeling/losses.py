@@ -15,38 +15,47 @@ _HUBER_DELTA = 1.0
 
 
 class DetectionLosses(NamedTuple):
-    """Scalars; the sum of the two is what the data contribute to the loss."""
+    """Sums over the anchors of each image, not yet divided: see `normalized`.
+
+    Attributes:
+      classification: float32 [B].
+      localization: float32 [B].
+      positives: float32 [B], the number of anchors that have something to find.
+    """
 
     classification: tf.Tensor
     localization: tf.Tensor
+    positives: tf.Tensor
 
 
-def detection_losses(
-    output: DetectorOutput, targets: Targets, spec: ModelSpec, image_weights: tf.Tensor | None = None
-) -> DetectionLosses:
-    """Losses of a batch, divided by its number of positive anchors (at least 1).
+def detection_losses(output: DetectorOutput, targets: Targets, spec: ModelSpec) -> DetectionLosses:
+    """Focal loss over all anchors and Huber loss over the positive ones, for each image.
 
     Args:
       output: box_encodings [B, A, 4], class_logits [B, A, slots].
       targets: see matcher.assign.
-      spec: whose focal loss it is.
-      image_weights: float32 [B]; 0 takes an image (padding of a last batch) out.
+      spec: of the detector.
     """
     positive = targets.matches >= 0
     weights = tf.cast(positive, tf.float32)
     logits = output.class_logits
-    if image_weights is not None:
-        weights *= image_weights[:, tf.newaxis]
-    count = tf.maximum(tf.reduce_sum(weights), 1.0)
     # one_hot(-1) is all zeros: an anchor with nothing to find is a negative of every slot, background included.
     slots = tf.where(positive, targets.classes + int(spec.structure.background_slot), -1)
     focal = sigmoid_focal(
         logits, tf.one_hot(slots, logits.shape[-1]), spec.structure.focal_alpha, spec.structure.focal_gamma
     )
-    if image_weights is not None:
-        focal *= image_weights[:, tf.newaxis, tf.newaxis]
     huber = tf.reduce_mean(_huber(output.box_encodings - targets.box_encodings), axis=-1)
-    return DetectionLosses(tf.reduce_sum(focal) / count, tf.reduce_sum(huber * weights) / count)
+    return DetectionLosses(
+        classification=tf.reduce_sum(focal, axis=[1, 2]),
+        localization=tf.reduce_sum(huber * weights, axis=1),
+        positives=tf.reduce_sum(weights, axis=1),
+    )
+
+
+def normalized(losses: DetectionLosses, positives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The scalars (classification, localization) of a batch: sums divided by its number of positives, at least 1."""
+    count = tf.maximum(positives, 1.0)
+    return tf.reduce_sum(losses.classification) / count, tf.reduce_sum(losses.localization) / count
 
 
 def regularization_loss(detector: Detector, coefficient: float | None = None) -> tf.Tensor:
