@@ -1,7 +1,7 @@
 """The one table of hyperparameters: names, types, ranges, defaults, aliases.
 
-It makes the command-line flags, the checks, the README's table and the defaults that SageMaker shows. A value may come as
-text (command line, SM_HPS) or typed (Python, JSON). Precedence: given by the user, then the model's recipe in the
+It makes the command-line flags, the checks, the README's table and the defaults that SageMaker shows. A value may come
+as text (command line, SM_HPS) or typed (Python, JSON). Precedence: given by the user, then the model's recipe in the
 registry, then the default here.
 """
 
@@ -144,9 +144,9 @@ def resolve(
       UsageError: an unknown name, or a value of the wrong type or out of range.
     """
     explicit = _parsed(given, on_unknown)
-    values = {**_parsed(recipe or {}, None), **explicit}
-    hyperparameters = Hyperparameters(**values)
-    if "learning_rate" not in explicit:
+    advised = _parsed(recipe or {}, None)
+    hyperparameters = Hyperparameters(**{**advised, **explicit})
+    if "learning_rate" in advised and "learning_rate" not in explicit:
         scale = hyperparameters.batch_size / hyperparameters.reference_batch_size
         hyperparameters = dataclasses.replace(hyperparameters, learning_rate=hyperparameters.learning_rate * scale)
     if hyperparameters.cache == "disk" and not hyperparameters.cache_dir:

@@ -1,0 +1,179 @@
+"""The folder that a run leaves: written under a temporary name, renamed when whole, read back by every other command.
+
+1/                     SavedModel (a numeric version folder, as TF Serving wants it)
+labels_info.json       {"labels": ["N/A", label of class 1, …]}, 1-based as SageMaker's clients expect
+__model_info__.json    model_id, image size, whether fine-tuned, class names and category ids; written last
+checkpoint/            weights under the zoo's keys, for incremental training
+metrics.json  hyperparameters.json  restore.json  restore.txt  findings.json  split.json  predictions/*.jpg
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import tfod_transfer
+from tfod_transfer import errors
+
+LABELS_FILE = "labels_info.json"
+INFO_FILE = "__model_info__.json"
+VERSION_FOLDER = "1"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What an artifact says of itself.
+
+    Attributes:
+      model_id: registry entry that it was made from.
+      image_size: height and width of the network's input in pixels.
+      finetuned: False for a pretrained model exported as it is.
+      class_names: name of each class 0..K-1; None where the label map has a hole.
+      category_ids: category id of each class as the training annotations give it.
+    """
+
+    model_id: str
+    image_size: int
+    finetuned: bool
+    class_names: tuple[str | None, ...]
+    category_ids: tuple[int | str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """SageMaker's label list: "N/A" first, then the classes, "N/A" at holes."""
+        return ["N/A", *(name if name is not None else "N/A" for name in self.class_names)]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model_name": self.model_id,
+            "image_size": [self.image_size, self.image_size, 3],
+            "finetuned": self.finetuned,
+            "class_names": list(self.class_names),
+            "category_ids": list(self.category_ids),
+            "tfod_transfer_version": tfod_transfer.__version__,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A whole artifact on disk."""
+
+    folder: pathlib.Path
+    info: ModelInfo
+
+    @property
+    def saved_model(self) -> str:
+        return str(self.folder / VERSION_FOLDER)
+
+
+def load(folder: str | os.PathLike[str]) -> Artifact:
+    """Reads what an artifact says of itself.
+
+    Raises:
+      ArtifactError: no such folder, or not a whole artifact.
+    """
+    path = pathlib.Path(folder)
+    if not path.is_dir():
+        raise errors.ArtifactError(f"no artifact folder {str(path)!r}; expected the --model_dir of a finished fit.")
+    missing = [
+        name for name in (INFO_FILE, LABELS_FILE, f"{VERSION_FOLDER}/saved_model.pb") if not (path / name).exists()
+    ]
+    if missing:
+        raise errors.ArtifactError(
+            f"{str(path)!r} is not a whole artifact: {', '.join(missing)} missing. "
+            "Give the --model_dir of a finished fit."
+        )
+    try:
+        info = json.loads((path / INFO_FILE).read_text(encoding="utf-8"))
+        return Artifact(
+            path,
+            ModelInfo(
+                info["model_name"],
+                int(info["image_size"][0]),
+                bool(info["finetuned"]),
+                tuple(info["class_names"]),
+                tuple(info["category_ids"]),
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.ArtifactError(f"{str(path / INFO_FILE)!r} is damaged ({error}); export the model again.") from None
+
+
+def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
+    """Refuses an output folder that has something in it, unless it may be replaced.
+
+    Raises:
+      ArtifactError: the folder is not empty and `overwrite` is False, or it is a file.
+    """
+    path = pathlib.Path(folder)
+    if path.exists() and not path.is_dir():
+        raise errors.ArtifactError(f"the output folder {str(path)!r} is a file; choose another --model_dir.")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise errors.ArtifactError(
+            f"the output folder {str(path)!r} is not empty; choose another --model_dir or add --overwrite."
+        )
+
+
+@contextlib.contextmanager
+def writing(folder: str | os.PathLike[str], overwrite: bool) -> Iterator[pathlib.Path]:
+    """A scratch folder that becomes `folder` when the block ends well, and is removed when it does not."""
+    check_target(folder, overwrite)
+    final = pathlib.Path(folder).absolute()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}.partial-", dir=final.parent))
+    try:
+        yield scratch
+        _sync(scratch)
+        _move_into_place(scratch, final)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes `value` as readable JSON."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_info(folder: pathlib.Path, info: ModelInfo) -> None:
+    """Writes the labels and then the file that marks the artifact as whole: the last act of an export."""
+    write_json(folder / LABELS_FILE, {"labels": info.labels})
+    write_json(folder / INFO_FILE, info.to_dict())
+
+
+def _move_into_place(scratch: pathlib.Path, final: pathlib.Path) -> None:
+    scratch.chmod(0o755)
+    if final.is_mount():  # SageMaker mounts its model folder: it cannot be renamed over, only filled
+        for child in list(final.iterdir()):
+            _remove(child)
+        for child in sorted(scratch.iterdir(), key=lambda child: child.name == INFO_FILE):
+            shutil.move(str(child), str(final / child.name))
+        return
+    old = None
+    if final.exists():
+        old = final.with_name(f".{final.name}.replaced-{os.getpid()}")
+        final.rename(old)
+    scratch.rename(final)
+    if old:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _sync(folder: pathlib.Path) -> None:
+    """Puts every file on the disk before the rename that makes it visible."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

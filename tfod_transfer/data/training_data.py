@@ -1,0 +1,75 @@
+"""The two data sets of a run: read, checked, split, and described to the person who started it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from tfod_transfer import errors
+from tfod_transfer.data import formats, splits
+from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.hyperparameters import Hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Training and validation images of the same classes, and how they were divided."""
+
+    train: DetectionDataset
+    validation: DetectionDataset
+    split: dict[str, Any]
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """Every finding in either set, once, as plain values."""
+        both = dict.fromkeys(map(_hashable, (*self.train.findings, *self.validation.findings)))
+        return [dataclasses.asdict(finding) for _, finding in both]
+
+    def describe(self) -> list[str]:
+        """What was read, in a few lines."""
+        counts = Counter(finding["reason"] + " " + finding["action"] for finding in self.findings)
+        lines = [
+            f"training:   {len(self.train)} images, {self.train.num_boxes} boxes; {self.train.description}",
+            f"validation: {len(self.validation)} images, {self.validation.num_boxes} boxes; {self.split['how']}",
+            f"classes:    {', '.join(self.train.class_names)}",
+        ]
+        if counts:
+            listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.most_common())
+            lines.append(f"findings:   {listed} (each is named in findings.json)")
+        return lines
+
+
+def read(training: str, validation: str | None, hyperparameters: Hyperparameters) -> TrainingData:
+    """Reads and checks the data of a run; splits the training images when there is no validation folder.
+
+    Raises:
+      DataError: a data set cannot be read, teaches nothing, or the classes of the two do not agree.
+    """
+    train = _read(training, hyperparameters)
+    if train.num_boxes == 0:
+        raise errors.DataError(f"{training!r} has no usable boxes in {len(train)} images: there is nothing to learn.")
+    if validation is not None:
+        held_out = formats.align_classes(_read(validation, hyperparameters), train.class_names, train.category_ids)
+        how = f"given as {validation}"
+    else:
+        if hyperparameters.validation_split == 0:
+            raise errors.DataError("validation_split is 0 and no validation data is given: nothing to measure on.")
+        train, held_out = splits.split(train, hyperparameters.validation_split, hyperparameters.seed)
+        how = f"{hyperparameters.validation_split:g} of the training images, stratified, seed {hyperparameters.seed}"
+    record = {"how": how, "training": list(train.image_ids), "validation": list(held_out.image_ids)}
+    return TrainingData(train, held_out, record)
+
+
+def _read(path: str, hyperparameters: Hyperparameters) -> DetectionDataset:
+    return formats.read_dataset(
+        path,
+        box_order=hyperparameters.box_order,
+        invalid_boxes=hyperparameters.invalid_boxes,
+        max_findings=hyperparameters.max_findings,
+        max_pixels=hyperparameters.max_pixels,
+    )
+
+
+def _hashable(finding: Any) -> tuple[Any, Any]:
+    return (finding.reason, finding.file, finding.annotation_index, str(finding.value)), finding

@@ -1,0 +1,55 @@
+"""The exported SavedModel: encoded images in, boxes in SageMaker's form out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfod_transfer.data import decode
+from tfod_transfer.modeling import postprocessing, preprocessing
+from tfod_transfer.modeling.detector import Detector
+
+
+class ServingModule(tf.Module):
+    """A detector with its preprocessing, post-processing and labels, as TF Serving runs it."""
+
+    def __init__(self, detector: Detector, labels: Sequence[str]) -> None:
+        """Args: `detector`, and its 1-based label list ("N/A" first)."""
+        super().__init__(name="serving")
+        self.detector = detector
+        self._labels = list(labels)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def detect_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Detects objects in encoded images (JPEG, PNG, BMP, GIF) of any size.
+
+        Args:
+          image_bytes: string [B].
+
+        Returns:
+          normalized_boxes [B, N, 4] (xmin, ymin, xmax, ymax) relative to the upright image, classes [B, N] (1-based,
+          float), scores [B, N] (highest first, 0 at padding) and labels [B, K + 1] (the whole list:
+          `labels[b][int(class)]`).
+        """
+        size = self.detector.spec.input_size
+        images = tf.map_fn(self._prepare, image_bytes, fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32))
+        outputs = self.detector(images, training=False)
+        detections = postprocessing.detect(outputs, self.detector.anchors, self.detector.spec)
+        labels = tf.constant(self._labels)[tf.newaxis]
+        return {
+            "normalized_boxes": tf.gather(detections.boxes, [1, 0, 3, 2], axis=-1),
+            "classes": tf.cast(detections.classes, tf.float32) + 1.0,
+            "scores": detections.scores,
+            "labels": tf.repeat(labels, tf.shape(image_bytes)[0], axis=0),
+        }
+
+    def _prepare(self, contents: tf.Tensor) -> tf.Tensor:
+        image = decode.orient(decode.decode_image(contents), decode.exif_orientation(contents))
+        return preprocessing.resize(image, self.detector.spec)
+
+
+def save(module: ServingModule, folder: str | os.PathLike[str]) -> None:
+    """Writes the SavedModel with the signature `serving_default`."""
+    tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": module.detect_encoded})

@@ -1,0 +1,128 @@
+"""Writes everything that an artifact holds, and checks the exported model against the trained one."""
+
+from __future__ import annotations
+
+import pathlib
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+
+from tfod_transfer import artifact, drawing, errors
+from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.training_data import TrainingData
+from tfod_transfer.evaluation.coco_metrics import ImageDetections
+from tfod_transfer.evaluation.diagnosis import diagnose
+from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.modeling import zoo_checkpoint
+from tfod_transfer.modeling.detector import Detector
+from tfod_transfer.serving import signatures
+from tfod_transfer.serving.loaded import LoadedDetector
+from tfod_transfer.training.restoring import Restored
+from tfod_transfer.training.trainer import TrainingResult
+
+CHECKED_IMAGES = 8
+CHECKED_SCORE = 0.05
+TOLERANCE = 1e-4
+PICTURES = 16
+DRAWN_SCORE = 0.4
+
+
+def export(
+    folder: pathlib.Path,
+    detector: Detector,
+    restored: Restored,
+    data: TrainingData | None,
+    result: TrainingResult | None,
+    settings: Hyperparameters,
+) -> list[str]:
+    """Fills an artifact folder; returns a diagnosis of a run whose mAP stayed 0, else nothing.
+
+    Raises:
+      ArtifactError: the SavedModel does not give the trained detector's boxes.
+    """
+    info = artifact.ModelInfo(
+        restored.spec.model_id,
+        restored.spec.input_size,
+        finetuned=settings.epochs > 0 and data is not None,
+        class_names=restored.class_names,
+        category_ids=restored.category_ids,
+    )
+    signatures.save(signatures.ServingModule(detector, info.labels), folder / artifact.VERSION_FOLDER)
+    zoo_checkpoint.save(detector, folder / "checkpoint")
+    (folder / "restore.txt").write_text(restored.report.table() + "\n", encoding="utf-8")
+    artifact.write_json(folder / "restore.json", {"origin": restored.origin, **restored.report.to_dict()})
+    artifact.write_json(folder / "hyperparameters.json", settings.to_dict())
+    diagnosis: list[str] = []
+    if data is not None and result is not None:
+        if result.history and result.final.metrics.ap == 0:
+            diagnosis = diagnose(data.validation, result.detections)
+        check(LoadedDetector(folder / artifact.VERSION_FOLDER), data.validation, result.detections)
+        artifact.write_json(folder / "findings.json", data.findings)
+        artifact.write_json(folder / "split.json", data.split)
+        artifact.write_json(folder / "metrics.json", {**_metrics_record(result), "diagnosis": diagnosis})
+        _draw_predictions(folder / "predictions", data.validation, result.detections)
+    artifact.write_info(folder, info)
+    return diagnosis
+
+
+def check(exported: LoadedDetector, dataset: DetectionDataset, expected: ImageDetections) -> None:
+    """Compares the SavedModel's detections on encoded images with those of the trained detector.
+
+    Raises:
+      ArtifactError: a detection that counts has no counterpart within 1e-4.
+    """
+    paths = dataset.image_paths[:CHECKED_IMAGES]
+    for image, found in enumerate(exported.detect_files(paths)):
+        counted = expected.scores[image] >= CHECKED_SCORE
+        boxes, classes = expected.boxes[image][counted], expected.classes[image][counted]
+        for box, label, score in zip(boxes, classes, expected.scores[image][counted], strict=True):
+            same = found.classes[0] == label
+            difference = np.maximum(np.abs(found.boxes[0] - box).max(axis=1), np.abs(found.scores[0] - score))
+            nearest = float(difference[same].min(initial=np.inf))
+            if nearest > TOLERANCE:
+                raise errors.ArtifactError(
+                    f"the exported model differs from the trained one on {paths[image]!r}: for the box {box.tolist()} "
+                    f"(score {score:.4f}) the nearest exported one is {nearest:.2g} away, expected at most {TOLERANCE}."
+                )
+
+
+def _metrics_record(result: TrainingResult) -> dict[str, Any]:
+    """COCO metrics of the exported weights and how training went."""
+    return {
+        **result.final.metrics.to_dict(),
+        "val_localization_loss": result.final.localization_loss,
+        "val_classification_loss": result.final.classification_loss,
+        "before": {"AP": result.before.metrics.ap, "AP50": result.before.metrics.ap50},
+        "best_epoch": result.best.epoch if result.best else None,
+        "history": [epoch.to_dict() for epoch in result.history],
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _draw_predictions(folder: pathlib.Path, dataset: DetectionDataset, detections: ImageDetections) -> None:
+    """Pictures of validation images: ground truth at the left, predictions at the right."""
+    folder.mkdir()
+    names = dataset.class_names
+    for image in range(min(PICTURES, len(dataset))):
+        path = dataset.image_paths[image]
+        rows = dataset.rows_of(image)
+        drawn = detections.scores[image] >= DRAWN_SCORE
+        photograph = drawing.open_upright(path)
+        picture = drawing.side_by_side(
+            drawing.draw_boxes(photograph, dataset.boxes[rows], [names[c] for c in dataset.classes[rows]]),
+            drawing.draw_boxes(
+                photograph,
+                detections.boxes[image][drawn],
+                [names[c] for c in detections.classes[image][drawn]],
+                detections.scores[image][drawn].tolist(),
+            ),
+        )
+        picture.save(folder / f"{image:03d}_{pathlib.Path(path).stem}.jpg", quality=88)

@@ -1,0 +1,61 @@
+"""The Keras model that `fit` trains: a detector, its targets and its losses in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from tfod_transfer.modeling import matcher, postprocessing
+from tfod_transfer.modeling.detector import Detector, DetectorOutput
+from tfod_transfer.modeling.losses import DetectionLosses, detection_losses, normalized, regularization_loss
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class FineTuner(tf_keras.Model):
+    """Trains chosen variables of a detector; `predict` gives detections and losses for each image.
+
+    The losses of a step are sums over its images divided by the number of positive anchors in the *global* batch, so
+    that the number of devices does not change them.
+    """
+
+    def __init__(self, detector: Detector, variables: Sequence[tf.Variable], l2: float | None) -> None:
+        """Args: `detector`; the variables to train; an L2 coefficient in place of the model's own, or None."""
+        super().__init__(name="fine_tuner")
+        self.detector = detector
+        self._trained = list(variables)
+        self._l2 = l2
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """One step on a batch; returns the losses of the global batch."""
+        replicas = tf.distribute.get_replica_context()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._trained)
+            losses = self._losses(self.detector(batch["images"], training=True), batch)
+            positives = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(losses.positives))
+            classification, localization = normalized(losses, positives)
+            regularization = regularization_loss(self.detector, self._l2) / replicas.num_replicas_in_sync
+            total = localization + classification + regularization
+        gradients = tape.gradient(total, self._trained)
+        self.optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
+        reported = {"loss": total, "localization": localization, "classification": classification}
+        return replicas.all_reduce(tf.distribute.ReduceOp.SUM, reported)
+
+    def predict_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Detections and losses for each image of a batch."""
+        outputs = self.detector(batch["images"], training=False)
+        detections = postprocessing.detect(outputs, self.detector.anchors, self.detector.spec)
+        return {
+            "image_ids": batch["image_ids"],
+            "boxes": detections.boxes,
+            "classes": detections.classes,
+            "scores": detections.scores,
+            **self._losses(outputs, batch)._asdict(),
+        }
+
+    def _losses(self, outputs: DetectorOutput, batch: Batch) -> DetectionLosses:
+        spec = self.detector.spec
+        targets = matcher.assign(batch["boxes"], batch["classes"], self.detector.anchors, spec)
+        return detection_losses(outputs, targets, spec)

@@ -1,0 +1,69 @@
+"""What a run prints: its settings, each epoch in the form that SageMaker's metric definitions read, and the outcome."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tfod_transfer.evaluation import report
+from tfod_transfer.hyperparameters import Hyperparameters, origins
+from tfod_transfer.registry import ModelSpec
+from tfod_transfer.training.callbacks import EpochResult
+from tfod_transfer.training.trainer import TrainingResult
+
+
+def settings_lines(settings: Hyperparameters, given: Mapping[str, Any], spec: ModelSpec) -> list[str]:
+    """The hyperparameters that matter first, with where each came from."""
+    source = origins(given, spec.defaults)
+    rate = f"learning rate {settings.learning_rate:g}"
+    if source["learning_rate"] == "recipe":
+        rate += (
+            f" (recipe: {spec.defaults['learning_rate']:g} for a batch of {settings.reference_batch_size}, "
+            f"here {settings.batch_size})"
+        )
+    chosen = ", ".join(f"{name} {getattr(settings, name)}" for name, origin in source.items() if origin == "given")
+    return [
+        f"training:   {settings.epochs} epochs, batch {settings.batch_size}, {settings.optimizer}, {rate}, "
+        f"{settings.learning_rate_schedule} schedule",
+        f"given:      {chosen or 'nothing: all as in the recipe'}",
+    ]
+
+
+def epoch_lines(result: EpochResult) -> list[str]:
+    """One epoch as log lines.
+
+    The first two are those of SageMaker's algorithm: fixed-point, since its published regexes take only digits and
+    dots, and `loss=<number>` on the first alone, since they are not anchored.
+    """
+    head = f"[Epoch {result.epoch}], "
+    validation = result.validation
+    return [
+        f"{head}Speed: {result.samples_per_second:.3f} samples/sec, loss={result.loss:.8f}.",
+        f"{head}Val_localization={validation.localization_loss:.3f}, "
+        f"Val_classification={validation.classification_loss:.3f}",
+        f"{head}Val_mAP={validation.metrics.ap:.4f}",
+        f"{head}Val_mAP50={validation.metrics.ap50:.4f}",
+    ]
+
+
+def print_epoch(result: EpochResult) -> None:
+    """Prints one epoch's lines at once, also into a pipe."""
+    for line in epoch_lines(result):
+        print(line, flush=True)
+
+
+def summary_lines(model_dir: str, result: TrainingResult | None, diagnosis: list[str] | None) -> list[str]:
+    """How it went, what to look at when it went wrong, and where everything is."""
+    lines: list[str] = []
+    if result is not None:
+        lines.append(report.metrics_table(result.final.metrics))
+        if result.best is not None:
+            lines.append(
+                f"mAP before {result.before.metrics.ap:.3f}, after {result.final.metrics.ap:.3f} "
+                f"(mAP50 {result.before.metrics.ap50:.3f}, after {result.final.metrics.ap50:.3f}), "
+                f"weights of epoch {result.best.epoch}"
+            )
+    if diagnosis:
+        lines += ["nothing was found right; what to look at:", *(f"  {line}" for line in diagnosis)]
+    return [*lines, f"artifact:   {model_dir}", f"SavedModel: {os.path.join(model_dir, '1')}"]

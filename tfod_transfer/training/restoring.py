@@ -1,0 +1,87 @@
+"""From a registry entry and pretrained weights to a detector of the classes that are wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfod_transfer import errors
+from tfod_transfer.data.training_data import TrainingData
+from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.modeling import zoo_checkpoint
+from tfod_transfer.modeling.detector import Detector, build_detector
+from tfod_transfer.modeling.zoo_checkpoint import RestoreReport
+from tfod_transfer.registry import ModelSpec
+from tfod_transfer.weights import PretrainedSource
+
+NO_WEIGHTS = "none: every variable starts at random"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a detector started from.
+
+    Attributes:
+      spec: its registry entry.
+      class_names: its classes 0..K-1; None at holes of a pretrained label map.
+      category_ids: their ids as annotations give them.
+      report: what became of every variable.
+      origin: where the weights came from.
+    """
+
+    spec: ModelSpec
+    class_names: tuple[str | None, ...]
+    category_ids: tuple[int | str, ...]
+    report: RestoreReport
+    origin: str
+
+
+def restored_detector(
+    spec: ModelSpec, pretrained: PretrainedSource | None, data: TrainingData | None, settings: Hyperparameters
+) -> tuple[Detector, Restored]:
+    """Builds a detector for the classes of `data` (without data: those of the checkpoint) and restores it.
+
+    Without `pretrained` every variable keeps its random value.
+
+    Raises:
+      CheckpointError: the checkpoint does not fit the model, or its number of classes is not that of its label map.
+    """
+    if pretrained is None:
+        return _from_scratch(spec, data, settings)
+    known = _checkpoint_classes(spec, pretrained)
+    class_names: tuple[str | None, ...] = data.train.class_names if data else known
+    category_ids = data.train.category_ids if data else pretrained.category_ids
+    detector = build_detector(spec, len(class_names), freeze_batch_norm=settings.freeze_batch_norm, seed=settings.seed)
+    report = zoo_checkpoint.restore(
+        detector,
+        pretrained.prefix,
+        checkpoint_class_names=known,
+        class_names=class_names,
+        reinitialize_top_layer=settings.reinitialize_top_layer,
+    )
+    return detector, Restored(spec, class_names, category_ids, report, pretrained.origin)
+
+
+def _from_scratch(spec: ModelSpec, data: TrainingData | None, settings: Hyperparameters) -> tuple[Detector, Restored]:
+    if data is None:
+        raise errors.UsageError("without pretrained weights there is nothing to export: --training DIR is needed.")
+    if settings.freeze_batch_norm:
+        raise errors.UsageError(
+            "weights that start at random need a trained batch norm: add --freeze_batch_norm False."
+        )
+    names = data.train.class_names
+    detector = build_detector(spec, len(names), freeze_batch_norm=False, seed=settings.seed)
+    sizes = {key: int(np.prod(variable.shape)) for key, variable in detector.checkpoint_variables().items()}
+    report = RestoreReport("", {}, sizes, {}, kept_classes=(), new_classes=names, dropped_classes=())
+    return detector, Restored(spec, names, data.train.category_ids, report, NO_WEIGHTS)
+
+
+def _checkpoint_classes(spec: ModelSpec, pretrained: PretrainedSource) -> tuple[str | None, ...]:
+    count = zoo_checkpoint.num_classes_in(pretrained.prefix, spec)
+    if count != len(pretrained.class_names):
+        raise errors.CheckpointError(
+            f"the class head in {pretrained.folder!r} is for {count} classes, but its label map names "
+            f"{len(pretrained.class_names)}; give the names with --pretrained_labels FILE, one a line."
+        )
+    return pretrained.class_names
