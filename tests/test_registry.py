@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tfod_transfer import errors, hyperparameters, registry
+from tfod_transfer.demo import shapes
 
 ZOO = "http://download.tensorflow.org/models/object_detection/tf2/20200711/"
 PREFIX = "tensorflow-od1-ssd-"
@@ -164,7 +165,7 @@ def test_the_coco_label_map_has_80_names_in_90_slots(models: registry.Registry) 
 
 def test_the_demo_model_comes_with_the_package(models: registry.Registry) -> None:
     spec = models.get(DEMO)
-    assert spec.class_names == ("circle", "square", "triangle", "star")
+    assert spec.class_names == shapes.SOURCE_CLASSES
     assert (spec.checkpoint.path, spec.checkpoint.url, spec.coco_map) == ("demo/checkpoint", None, None)
     assert (spec.structure.depth_multiplier, spec.structure.feature_depth) == (0.35, 64)
 
@@ -187,8 +188,17 @@ def test_a_model_that_is_not_built_is_shown_but_not_used(models: registry.Regist
         models.get(PREFIX + "resnet50-v1-fpn-1024x1024-coco17-tpu-8")
 
 
-def test_every_built_architecture_is_of_some_model(models: registry.Registry) -> None:
+def test_what_is_available_can_be_built_and_has_as_many_parameters_as_it_says(models: registry.Registry) -> None:
+    from tfod_transfer.modeling import detector
+
     assert {spec.architecture for spec in models} >= registry.BUILT_ARCHITECTURES
+    for spec in models:
+        if spec.available:
+            built = detector.build_detector(spec, spec.num_classes)
+            assert sum(math.prod(variable.shape) for variable in built.variables) == spec.parameters, spec.model_id
+        else:
+            with pytest.raises(errors.RegistryError):
+                detector.build_detector(spec, spec.num_classes)
 
 
 # what is wrong: (path into the document, new value (None removes), words of the error)
