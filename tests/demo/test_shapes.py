@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tfod_transfer import cli, errors
-from tfod_transfer.demo import drawing, outlines, shapes
+from tfod_transfer.demo import outlines, scene, shapes
 
 ALL_CLASSES = shapes.SOURCE_CLASSES + shapes.TARGET_CLASSES
 
@@ -69,7 +69,7 @@ def test_the_set_has_the_variety_it_promises(annotations):
 
 def test_boxes_are_these_everywhere():
     """A model that learnt from seed 1 on one machine is measured on the same boxes on another."""
-    drawn = [drawing.draw(shapes.TARGET_CLASSES, 1, index, shapes.IMAGE_SIZE) for index in range(3)]
+    drawn = [scene.draw(shapes.TARGET_CLASSES, 1, index, shapes.IMAGE_SIZE) for index in range(3)]
     assert [(one.image.size, one.labels, one.boxes_xyxy_px) for one in drawn] == [
         ((230, 232), (2, 3), ((22, 23, 129, 135), (139, 212, 172, 229))),
         ((253, 320), (2,), ((77, 5, 112, 40),)),
@@ -87,7 +87,7 @@ def test_an_image_depends_on_its_number_and_seed_and_classes_alone(folder, tmp_p
         assert path.read_bytes() == (folder / "images" / path.name).read_bytes()
 
     def pixels(classes, seed, index):
-        return np.asarray(drawing.draw(classes, seed, index, (160, 160)).image)
+        return np.asarray(scene.draw(classes, seed, index, (160, 160)).image)
 
     one = pixels(shapes.TARGET_CLASSES, 1, 0)
     for row, other in {
@@ -101,8 +101,8 @@ def test_an_image_depends_on_its_number_and_seed_and_classes_alone(folder, tmp_p
 @pytest.mark.parametrize("name", ALL_CLASSES)
 def test_a_mask_fills_its_size_and_nothing_beyond(name):
     for seed in range(20):
-        mask = drawing.shape_mask(np.random.default_rng(seed), name, size=40.0)
-        xmin, ymin, xmax, ymax = drawing.visible_box(mask, 0, 0, mask.size)
+        mask = scene.shape_mask(np.random.default_rng(seed), name, size=40.0)
+        xmin, ymin, xmax, ymax = scene.visible_box(mask, 0, 0, mask.size)
         assert max(mask.size) == 40
         # Corners thinner than a pixel do not count as covered.
         assert (xmin, ymin) <= (3, 3)
@@ -124,15 +124,15 @@ def test_a_mask_fills_its_size_and_nothing_beyond(name):
 def test_a_box_is_the_visible_part_of_the_covered_pixels(left, top, expected):
     mask = np.zeros((10, 8), np.uint8)
     mask[1:9, 2:6] = 255
-    mask[0, :] = 255 * drawing.COVERED - 1  # not covered enough
-    assert drawing.visible_box(Image.fromarray(mask), left, top, (40, 60)) == expected
+    mask[0, :] = 255 * scene.COVERED - 1  # not covered enough
+    assert scene.visible_box(Image.fromarray(mask), left, top, (40, 60)) == expected
 
 
 def test_what_is_painted_lies_in_its_box():
     ground = Image.new("RGB", (100, 80), (120, 120, 120))
     for seed in range(30):
         image = ground.copy()
-        boxes, labels = drawing._draw_objects(np.random.default_rng(seed), image, ALL_CLASSES)
+        boxes, labels = scene._draw_objects(np.random.default_rng(seed), image, ALL_CLASSES)
         changed = np.abs(np.asarray(image).astype(int) - 120).max(axis=2) > 12
         inside = np.zeros_like(changed)
         for xmin, ymin, xmax, ymax in boxes:
@@ -146,7 +146,7 @@ def test_what_is_painted_lies_in_its_box():
 def test_many_images_can_be_drawn_small_and_large():
     for index in range(60):
         for image_size in ((64, 64), (64, 200), (400, 500)):
-            drawn = drawing.draw(ALL_CLASSES, 7, index, image_size)
+            drawn = scene.draw(ALL_CLASSES, 7, index, image_size)
             assert image_size[0] <= min(drawn.image.size) <= max(drawn.image.size) <= image_size[1]
 
 

@@ -55,12 +55,12 @@ def generate(
         raise errors.UsageError(f"{target}: expected a new or an empty folder for the data set; name another one")
     (target / "images").mkdir(parents=True)
 
-    from tfod_transfer.demo import drawing  # NumPy and Pillow, which --help does not need
+    from tfod_transfer.demo import scene  # NumPy and Pillow, which --help does not need
 
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(num_images):
-        drawn = drawing.draw(classes, seed, index, image_size)
+        drawn = scene.draw(classes, seed, index, image_size)
         file_name = f"{index:06d}.jpg"
         drawn.image.save(target / "images" / file_name, quality=drawn.jpeg_quality)
         images.append({"id": index, "file_name": file_name, "height": drawn.image.height, "width": drawn.image.width})
