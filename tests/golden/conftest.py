@@ -1,0 +1,34 @@
+"""Fixtures: a model's reference tensors, and the very weights that they were computed from."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+from golden_reference import TOLERANCES, Reference
+
+from tfod_transfer import registry
+
+AVAILABLE = [spec for spec in registry.load_registry() if spec.available]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[spec for spec in AVAILABLE if spec.checkpoint.name in TOLERANCES],
+    ids=lambda spec: spec.checkpoint.name,
+)
+def reference(request: pytest.FixtureRequest, shared: Callable[[str], pathlib.Path]) -> Reference:
+    return Reference(request.param, shared)
+
+
+@pytest.fixture(params=AVAILABLE, ids=lambda spec: spec.model_id)
+def built_model(request: pytest.FixtureRequest) -> registry.ModelSpec:
+    """Each model that can be built."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def prefix(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A zoo-format checkpoint with the reference's weights."""
+    return reference.write_checkpoint(tmp_path_factory.mktemp("golden"))
