@@ -50,6 +50,12 @@ class ModelInfo:
         """SageMaker's label list: "N/A" first, then the classes, "N/A" at holes."""
         return ["N/A", *(name if name is not None else "N/A" for name in self.class_names)]
 
+    @property
+    def label_values(self) -> list[str | int]:
+        """The same for labels_info.json: classes that the data gives no name have their category id, as it is there."""
+        values = zip(self.class_names, self.category_ids, strict=True)
+        return ["N/A", *("N/A" if name is None else key if name == str(key) else name for name, key in values)]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "model_name": self.model_id,
@@ -90,20 +96,26 @@ def load(folder: str | os.PathLike[str]) -> Artifact:
             f"{str(path)!r} is not a whole artifact: {', '.join(missing)} missing. "
             "Give the --model_dir of a finished fit."
         )
+    return Artifact(path, read_info(path / INFO_FILE))
+
+
+def read_info(path: pathlib.Path) -> ModelInfo:
+    """Reads a __model_info__.json.
+
+    Raises:
+      ArtifactError: it is damaged.
+    """
     try:
-        info = json.loads((path / INFO_FILE).read_text(encoding="utf-8"))
-        return Artifact(
-            path,
-            ModelInfo(
-                info["model_name"],
-                int(info["image_size"][0]),
-                bool(info["finetuned"]),
-                tuple(info["class_names"]),
-                tuple(info["category_ids"]),
-            ),
+        info = json.loads(path.read_text(encoding="utf-8"))
+        return ModelInfo(
+            info["model_name"],
+            int(info["image_size"][0]),
+            bool(info["finetuned"]),
+            tuple(info["class_names"]),
+            tuple(info["category_ids"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise errors.ArtifactError(f"{str(path / INFO_FILE)!r} is damaged ({error}); export the model again.") from None
+        raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None
 
 
 def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
@@ -143,7 +155,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 def write_info(folder: pathlib.Path, info: ModelInfo) -> None:
     """Writes the labels and then the file that marks the artifact as whole: the last act of an export."""
-    write_json(folder / LABELS_FILE, {"labels": info.labels})
+    write_json(folder / LABELS_FILE, {"labels": info.label_values})
     write_json(folder / INFO_FILE, info.to_dict())
 
 

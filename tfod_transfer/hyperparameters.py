@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from tfod_transfer import cli, errors
@@ -75,7 +75,7 @@ class Hyperparameters:
     )
     momentum: float = _field(0.9, "sgd, nesterov: momentum", minimum=0, maximum=1, documented=True)
     optimizer: str = _field("adam", "optimizer", choices=OPTIMIZERS, documented=True)
-    reinitialize_top_layer: str = _field(
+    reinitialize_top_layer: Literal["Auto", "True", "False"] = _field(
         "Auto",
         "class head: Auto keeps the rows of classes that the checkpoint knows by name, True starts anew, "
         "False keeps all of it",
@@ -185,7 +185,7 @@ def parse(name: str, value: Any) -> Any:
       UsageError: it is not of that type, or out of range.
     """
     field = FIELDS[name]
-    kind = str(field.type).removesuffix(" | None")
+    kind = _kind(name)
     try:
         result = _PARSERS[kind](value)
     except (TypeError, ValueError, OverflowError):
@@ -200,6 +200,11 @@ def parse(name: str, value: Any) -> Any:
     if kind in ("int", "float") and not field.metadata["minimum"] <= result <= field.metadata["maximum"]:
         raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.")
     return result
+
+
+def _kind(name: str) -> str:
+    kind = str(FIELDS[name].type).removesuffix(" | None")
+    return "str" if kind.startswith("Literal") else kind
 
 
 def _parse_bool(value: Any) -> bool:
@@ -235,7 +240,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 def expected(name: str) -> str:
     """What values hyperparameter `name` takes, in words."""
     metadata = FIELDS[name].metadata
-    kind = str(FIELDS[name].type).removesuffix(" | None")
+    kind = _kind(name)
     if metadata["choices"]:
         return "one of " + ", ".join(metadata["choices"])
     if kind == "bool":
@@ -263,12 +268,8 @@ def add_arguments(parser: cli.ArgumentParser) -> None:
 
 def documented_defaults(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The fifteen documented hyperparameters with a model's values, all as text, as SageMaker's SDK returns them."""
-    values = {**{name: field.default for name, field in FIELDS.items()}, **_parsed(recipe, None)}
-    return {name: str(values[name]) for name in _documented()}
-
-
-def _documented() -> Iterable[str]:
-    return (name for name, field in FIELDS.items() if field.metadata["documented"])
+    values = resolve({}, recipe).to_dict()
+    return {name: str(values[name]) for name, field in FIELDS.items() if field.metadata["documented"]}
 
 
 def markdown_table() -> str:

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return cli.EXIT_ERROR
 
     from tfod_transfer import drawing
+    from tfod_transfer.data import image_files
     from tfod_transfer.serving.loaded import LoadedDetector
 
     output = pathlib.Path(options.output_dir)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             drawn = [i for i, score in enumerate(record["scores"]) if score >= options.draw_threshold]
             names = [record["class_names"][i] for i in drawn]
             scores = [record["scores"][i] for i in drawn]
-            picture = drawing.draw_boxes(drawing.open_upright(path), found.boxes[0][kept][drawn], names, scores)
+            picture = drawing.draw_boxes(image_files.open_upright(path), found.boxes[0][kept][drawn], names, scores)
             target = output / f"{_unique_stem(path, readable)}.jpg"
             picture.save(target, quality=90)
             listed = ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True)) or "nothing"

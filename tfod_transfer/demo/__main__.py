@@ -62,7 +62,7 @@ def _mosaic(folder: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     from tfod_transfer import drawing
 
     pictures = [Image.open(path) for path in sorted(folder.iterdir())[:PICTURES]]
-    drawing.mosaic(pictures, columns=2, tile=(640, 320)).save(target, quality=90)
+    drawing.mosaic(pictures, columns=2, tile=640).save(target, quality=90)
     return target
 
 

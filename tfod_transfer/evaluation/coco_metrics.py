@@ -96,8 +96,8 @@ def coco_metrics(dataset: DetectionDataset, detections: ImageDetections) -> Coco
 
 def _without_results(dataset: DetectionDataset) -> CocoMetrics:
     counts = _boxes_per_class(dataset)
-    values = dict.fromkeys((*_STATISTICS, *_RECALLS), 0.0 if dataset.num_boxes else None)
-    zero = {
+    values: dict[str, float | None] = dict.fromkeys((*_STATISTICS, *_RECALLS), 0.0 if dataset.num_boxes else None)
+    zero: dict[str, dict[str, Any]] = {
         _class_key(dataset, index): {
             "AP": 0.0 if counts[index] else None,
             "AP50": 0.0 if counts[index] else None,
@@ -152,7 +152,7 @@ def _to_xywh_px(boxes: npt.NDArray[np.float32], sizes: npt.NDArray[np.int32]) ->
     """Normalised [ymin, xmin, ymax, xmax] [M, 4] and sizes (height, width) [M, 2] to pixel [x, y, width, height]."""
     scale = np.concatenate([sizes, sizes], axis=1).astype(np.float64)
     ymin, xmin, ymax, xmax = (boxes * scale).T
-    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1).tolist()  # type: ignore[no-any-return]
+    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1).tolist()
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfod_transfer import artifact, drawing, errors
+from tfod_transfer.data import image_files
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.evaluation.coco_metrics import ImageDetections
@@ -50,7 +51,7 @@ def export(
         category_ids=restored.category_ids,
     )
     signatures.save(signatures.ServingModule(detector, info.labels), folder / artifact.VERSION_FOLDER)
-    zoo_checkpoint.save(detector, folder / "checkpoint")
+    zoo_checkpoint.save(detector, folder)
     (folder / "restore.txt").write_text(restored.report.table() + "\n", encoding="utf-8")
     artifact.write_json(folder / "restore.json", {"origin": restored.origin, **restored.report.to_dict()})
     artifact.write_json(folder / "hyperparameters.json", settings.to_dict())
@@ -115,7 +116,7 @@ def _draw_predictions(folder: pathlib.Path, dataset: DetectionDataset, detection
         path = dataset.image_paths[image]
         rows = dataset.rows_of(image)
         drawn = detections.scores[image] >= DRAWN_SCORE
-        photograph = drawing.open_upright(path)
+        photograph = image_files.open_upright(path)
         picture = drawing.side_by_side(
             drawing.draw_boxes(photograph, dataset.boxes[rows], [names[c] for c in dataset.classes[rows]]),
             drawing.draw_boxes(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
-from tfod_transfer import errors
+from tfod_transfer import artifact, errors
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling import zoo_checkpoint
@@ -51,7 +52,7 @@ def restored_detector(
         return _from_scratch(spec, data, settings)
     known = _checkpoint_classes(spec, pretrained)
     class_names: tuple[str | None, ...] = data.train.class_names if data else known
-    category_ids = data.train.category_ids if data else pretrained.category_ids
+    category_ids = data.train.category_ids if data else _category_ids(pretrained)
     detector = build_detector(spec, len(class_names), freeze_batch_norm=settings.freeze_batch_norm, seed=settings.seed)
     report = zoo_checkpoint.restore(
         detector,
@@ -75,6 +76,14 @@ def _from_scratch(spec: ModelSpec, data: TrainingData | None, settings: Hyperpar
     sizes = {key: int(np.prod(variable.shape)) for key, variable in detector.checkpoint_variables().items()}
     report = RestoreReport("", {}, sizes, {}, kept_classes=(), new_classes=names, dropped_classes=())
     return detector, Restored(spec, names, data.train.category_ids, report, NO_WEIGHTS)
+
+
+def _category_ids(pretrained: PretrainedSource) -> tuple[int | str, ...]:
+    """Those of the artifact that the checkpoint belongs to, else 1, 2, … as in COCO."""
+    info = pathlib.Path(pretrained.folder).parent / artifact.INFO_FILE
+    if info.is_file():
+        return artifact.read_info(info).category_ids
+    return tuple(range(1, len(pretrained.class_names) + 1))
 
 
 def _checkpoint_classes(spec: ModelSpec, pretrained: PretrainedSource) -> tuple[str | None, ...]:
