@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tfod_transfer import cli, errors
+from tfod_transfer.data import formats
 from tfod_transfer.demo import outlines, scene, shapes
 
 ALL_CLASSES = shapes.SOURCE_CLASSES + shapes.TARGET_CLASSES
@@ -198,3 +199,11 @@ def test_help_needs_neither_numpy_nor_pillow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--num_images" in done.stdout
+
+
+def test_a_set_reads_without_a_finding(folder, annotations):
+    dataset = formats.read_dataset(folder)
+    assert dataset.findings == ()
+    assert dataset.class_names == shapes.TARGET_CLASSES
+    assert dataset.num_boxes == len(annotations["annotations"])
+    assert "xyxy" in dataset.description or "xmin" in dataset.description
