@@ -52,6 +52,7 @@ lock:
 	$(LOCK) --overrides requirements/primary.overrides requirements/primary.in -o requirements/primary.lock
 	$(LOCK) requirements/newest.in -o requirements/newest.lock
 	$(LOCK) requirements/sagemaker_toolkit.in -o requirements/sagemaker_toolkit.lock
+	$(LOCK) --no-deps requirements/bundle.in -o tfod_transfer/sagemaker/libraries.lock
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_output

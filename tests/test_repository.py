@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import email
+import email.message
 import pathlib
 import re
 import shutil
@@ -111,13 +113,39 @@ def test_a_source_distribution_carries_the_whole_package_as_real_files(built):
         assert {"LICENSE", "model_registry.yaml", "requirements/primary.lock"} <= set(members)
 
 
-def test_the_declared_ranges_admit_what_is_locked(built):
+@pytest.fixture(scope="module")
+def wheel_metadata(built: pathlib.Path) -> email.message.Message:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        metadata = email.message_from_bytes(archive.read(name))
-    assert metadata["Version"] == tfod_transfer.__version__
-    declared = [Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+        return email.message_from_bytes(archive.read(name))
+
+
+@pytest.fixture(scope="module")
+def declared(wheel_metadata: email.message.Message) -> list[Requirement]:
+    return [Requirement(line) for line in wheel_metadata.get_all("Requires-Dist", [])]
+
+
+def test_a_wheel_has_the_version_of_the_package(wheel_metadata):
+    assert wheel_metadata["Version"] == tfod_transfer.__version__
+
+
+def test_what_the_package_imports_is_what_it_declares(declared):
+    imported: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    imported -= {"tfod_transfer", *sys.stdlib_module_names}
+    modules = {"pillow": "PIL", "pyyaml": "yaml"}
+    names = {modules.get(canonicalize_name(line.name), line.name.replace("-", "_")) for line in declared}
+    # matplotlib's fonts are found without importing it; tensorflow-hub imports setuptools' pkg_resources.
+    assert imported == names - {"matplotlib", "setuptools"}
+
+
+def test_the_declared_ranges_admit_what_is_locked(declared):
     for lock in ("primary", "newest"):
         locked: dict[str, list[Requirement]] = {}
         for line in lock_lines(lock):
