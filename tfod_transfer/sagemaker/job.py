@@ -1,0 +1,126 @@
+"""A training job under SageMaker, from its environment to the exit status."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tfod_transfer
+from tfod_transfer import cli, errors
+from tfod_transfer.sagemaker import environment, libraries
+from tfod_transfer.sagemaker.environment import Job
+
+EXIT_DEFECT = 1
+#: DescribeTrainingJob gives no more of the failure file than this.
+MAX_FAILURE_CHARACTERS = 1024
+#: Parts of the artifact that are worth a look without unpacking the model.
+REPORTED = ("metrics.json", "findings.json", "predictions")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a job; returns its exit status.
+
+    Whatever stops the run is written to output/failure, which SageMaker shows as the job's failure reason. Errors of
+    this package and of the file system give status 2 and no traceback; any other exception is a defect: its traceback
+    is printed and the status is 1.
+    """
+    cli.quiet_tensorflow()
+    try:
+        run(sys.argv[1:] if argv is None else argv, os.environ)
+    except errors.TransferError as error:
+        return _failed(str(error), cli.EXIT_ERROR)
+    except OSError as error:
+        return _failed(cli.describe_os_error(error), cli.EXIT_ERROR)
+    except Exception as error:
+        traceback.print_exc()
+        return _failed(f"{type(error).__name__}: {error}", EXIT_DEFECT)
+    return 0
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Fine-tunes as the job asks; the artifact is in its model folder.
+
+    Raises:
+      TransferError: of the kind that says what to mend.
+    """
+    package = pathlib.Path(tfod_transfer.__file__).parent
+    print(f"package:    tfod_transfer {tfod_transfer.__version__} in {package}", flush=True)
+    libraries.ensure()
+    job = environment.read_job(argv, environ)
+    if len(job.hosts) > 1:
+        raise errors.UsageError(f"found {len(job.hosts)} instances; this version trains on one. Set instance_count=1.")
+
+    # These need the libraries.
+    from tfod_transfer import fit, hyperparameters, weights
+    from tfod_transfer.registry import load_registry
+    from tfod_transfer.sagemaker.model_choice import choose_model
+
+    given = known_hyperparameters(job)
+    model_id, origin = choose_model(job, load_registry())
+    settings = hyperparameters.resolve(given, load_registry().get(model_id).defaults)
+    if job.training is None and settings.epochs > 0:
+        raise errors.UsageError(
+            'no training data: expected a channel "training" (or "train"), found '
+            f"{environ.get('SM_CHANNELS') or 'none'}. Call estimator.fit({{'training': 's3://bucket/folder/'}})."
+        )
+    if job.model_channel:
+        os.environ.setdefault(weights.CHANNEL, job.model_channel)
+    print(f"model_id:   {model_id} ({origin})")
+    print(f"channels:   training {job.training}, validation {job.validation}, model {job.model_channel}", flush=True)
+    fit.fit(
+        fit.FitOptions(
+            model_id=model_id,
+            model_dir=job.model_dir,
+            training=job.training,
+            validation=job.validation,
+            overwrite=True,  # a spot instance that was interrupted leaves its files to the next one
+            hyperparameters=given,
+        )
+    )
+    report(pathlib.Path(job.model_dir), pathlib.Path(job.output_data_dir))
+
+
+def known_hyperparameters(job: Job) -> dict[str, Any]:
+    """Returns the hyperparameters of a run; warns of those that the package does not know.
+
+    Where a name is given along with its alias, the alias counts: the name comes with the dictionary of defaults, while
+    the alias was asked for (SageMaker's tuning guide calls epsilon `eps`).
+    """
+    from tfod_transfer import hyperparameters
+
+    known = {name: value for name, value in job.hyperparameters.items() if name in hyperparameters.KNOWN_NAMES}
+    for name in sorted(set(job.hyperparameters) - set(known) - {"model_id"}):
+        hint = errors.did_you_mean(name, (*hyperparameters.KNOWN_NAMES, "model_id"))
+        print(f"warning: unknown hyperparameter {name!r} is ignored.{hint}", flush=True)
+    for alias in set(known) & set(hyperparameters.ALIASES):
+        known.pop(hyperparameters.ALIASES[alias], None)
+    return known
+
+
+def report(model_dir: pathlib.Path, output_data_dir: pathlib.Path) -> None:
+    """Copies metrics, findings and pictures of predictions to where SageMaker makes output.tar.gz of."""
+    output_data_dir.mkdir(parents=True, exist_ok=True)
+    for source in (model_dir / name for name in REPORTED):
+        if source.is_dir():
+            shutil.copytree(source, output_data_dir / source.name, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copy(source, output_data_dir)
+
+
+def _failed(message: str, status: int) -> int:
+    """Leaves the failure reason where SageMaker reads it, before its toolkit writes a less telling one."""
+    if len(message) > MAX_FAILURE_CHARACTERS:
+        message = message[: MAX_FAILURE_CHARACTERS - 3] + "..."
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    try:
+        folder = environment.output_dir(os.environ)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failure").write_text(message, encoding="utf-8")
+    except OSError as error:
+        print(f"error: the failure file cannot be written: {cli.describe_os_error(error)}", file=sys.stderr)
+    return status

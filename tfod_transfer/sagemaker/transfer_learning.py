@@ -1,0 +1,1 @@
+../../scripts/transfer_learning.py
