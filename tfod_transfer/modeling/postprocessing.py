@@ -13,6 +13,7 @@ from tfod_transfer.modeling.detector import DetectorOutput
 from tfod_transfer.registry import ModelSpec
 
 MIN_SCORE = 1e-8
+_MAX_PER_CLASS = 100
 
 
 class Detections(NamedTuple):
@@ -59,12 +60,13 @@ def detect(
     if spec.structure.background_slot:
         scores = scores[..., 1:]
     boxes = box_coder.decode(output.box_encodings, anchors, spec.structure.box_coder_scales)
+    per_class = max(_MAX_PER_CLASS, max_detections)
     # Boxes of no area go after clipping, so that all survivors are needed, not just the best `max_detections`.
     boxes, scores, classes, count = tf.image.combined_non_max_suppression(
         boxes[:, :, tf.newaxis],
         scores,
-        max_output_size_per_class=max_detections,
-        max_total_size=max_detections * scores.shape[-1],
+        max_output_size_per_class=per_class,
+        max_total_size=per_class * scores.shape[-1],
         iou_threshold=spec.structure.nms_iou if nms_iou is None else nms_iou,
         score_threshold=score_threshold,
         clip_boxes=False,

@@ -23,6 +23,8 @@ from tfod_transfer.registry import ModelSpec
 # What a training job of the Object Detection API leaves beside the model's variables.
 _KNOWN_UNUSED = re.compile(r"^(save_counter|step|optimizer|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)")
 _MAX_LISTED = 10
+# TensorFlow's reader raises whichever of these its C++ status maps to.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,13 +200,13 @@ class _Reader:
             self._reader = tf.train.load_checkpoint(prefix)
             self.shapes = {key: tuple(shape) for key, shape in self._reader.get_variable_to_shape_map().items()}
             self.dtypes: Mapping[str, tf.DType] = self._reader.get_variable_to_dtype_map()
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def read(self, key: str) -> npt.NDArray[np.float32]:
         try:
             return np.asarray(self._reader.get_tensor(key))
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> errors.CheckpointError:
