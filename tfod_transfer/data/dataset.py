@@ -19,7 +19,8 @@ class Finding:
       file: the annotation or image file it is about.
       annotation_index: position in the file's annotation list; None when the finding is about an image.
       value: the offending value as found (a bbox, a size, a category id), or None.
-      action: "dropped" (left out), "clipped", "reordered" or "noted" (kept as it is).
+      action: "dropped" (left out), "clipped", "reordered" (corners exchanged), "converted" (moved from another frame of
+        the picture), "merged" (with another record) or "noted" (kept as it is).
       message: one sentence for a person.
     """
 
