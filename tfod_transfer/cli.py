@@ -85,7 +85,7 @@ def describe_os_error(error: OSError) -> str:
 
 def quiet_tensorflow() -> None:
     """Keeps TensorFlow's start-up chatter off the terminal; to be called before TensorFlow is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     for noisy in ("google", "tensorflow_hub", "official", "tensorflow_models"):
         warnings.filterwarnings("ignore", module=noisy)

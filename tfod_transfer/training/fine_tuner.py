@@ -28,12 +28,17 @@ class FineTuner(tf_keras.Model):
         self._trained = list(variables)
         self._l2 = l2
 
+    def compile(self, optimizer: tf_keras.optimizers.Optimizer) -> None:
+        """Takes the optimizer, and makes its variables here: made in the first step, they would cost a second trace."""
+        super().compile(optimizer=optimizer)
+        optimizer.build(self._trained)
+
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One step on a batch; returns the losses of the global batch."""
         replicas = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._trained)
-            losses = self._losses(self.detector(batch["images"], training=True), batch)
+            losses = self._compare(self.detector(batch["images"], training=True), batch)
             positives = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(losses.positives))
             classification, localization = normalized(losses, positives)
             regularization = regularization_loss(self.detector, self._l2) / replicas.num_replicas_in_sync
@@ -52,10 +57,10 @@ class FineTuner(tf_keras.Model):
             "boxes": detections.boxes,
             "classes": detections.classes,
             "scores": detections.scores,
-            **self._losses(outputs, batch)._asdict(),
+            **self._compare(outputs, batch)._asdict(),
         }
 
-    def _losses(self, outputs: DetectorOutput, batch: Batch) -> DetectionLosses:
+    def _compare(self, outputs: DetectorOutput, batch: Batch) -> DetectionLosses:
         spec = self.detector.spec
         targets = matcher.assign(batch["boxes"], batch["classes"], self.detector.anchors, spec)
         return detection_losses(outputs, targets, spec)

@@ -54,7 +54,7 @@ class Trainer:
         variables = trainable_variables_for(detector, only_top=hyperparameters.train_only_on_top_layer)
         with strategy.scope():
             self.model = FineTuner(detector, variables, hyperparameters.regularizers_l2)
-            self.model.compile(optimizer=build_optimizer(hyperparameters, self.total_steps))
+            self.model.compile(build_optimizer(hyperparameters, self.total_steps))
 
     def train(self, report: Callable[[EpochResult], None]) -> TrainingResult:
         """Runs all epochs; calls `report` after each; leaves the detector with the best epoch's weights.

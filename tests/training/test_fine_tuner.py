@@ -1,0 +1,122 @@
+"""One step of training: what changes, what does not, and that it is traced once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfod_transfer import errors, hyperparameters, registry
+from tfod_transfer.modeling.detector import build_detector, trainable_variables_for
+from tfod_transfer.modeling.losses import regularization_loss
+from tfod_transfer.training.fine_tuner import FineTuner
+from tfod_transfer.training.optimizers import build_optimizer
+from tfod_transfer.training.strategy import build_strategy
+
+DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
+
+
+@pytest.fixture(scope="module")
+def spec() -> registry.ModelSpec:
+    return dataclasses.replace(registry.load_registry().entry(DEMO), input_size=64)
+
+
+def batch(num_boxes: int = 2) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    boxes = np.zeros((2, 8, 4), np.float32)
+    boxes[:, :num_boxes] = [0.1, 0.2, 0.6, 0.7]
+    classes = np.full((2, 8), -1, np.int32)
+    classes[:, :num_boxes] = 1
+    return {
+        "images": random.integers(0, 255, (2, 64, 64, 3), np.uint8),
+        "boxes": boxes,
+        "classes": classes,
+        "image_ids": np.arange(2),
+        "original_sizes": np.full((2, 2), 64, np.int32),
+    }
+
+
+def fine_tuner(spec: registry.ModelSpec, freeze: bool = True, **given: object) -> FineTuner:
+    settings = hyperparameters.resolve({"optimizer": "sgd", "learning_rate": 0.02, "warmup_fraction": 0, **given})
+    detector = build_detector(spec, 2, freeze_batch_norm=freeze)
+    variables = trainable_variables_for(detector, only_top=settings.train_only_on_top_layer)
+    model = FineTuner(detector, variables, settings.regularizers_l2)
+    model.compile(build_optimizer(settings, 100))
+    return model
+
+
+@pytest.fixture(scope="module")
+def frozen(spec: registry.ModelSpec) -> FineTuner:
+    return fine_tuner(spec)
+
+
+def train(model: FineTuner, example: dict[str, np.ndarray], steps: int = 1) -> list[float]:
+    """Runs steps on the same batch; returns the loss of each."""
+    dataset = tf.data.Dataset.from_tensors(example)
+    return model.fit(dataset, epochs=steps, verbose=0).history["loss"]
+
+
+def changed(model: FineTuner) -> set[str]:
+    variables = model.detector.checkpoint_variables()
+    before = {key: variable.numpy() for key, variable in variables.items()}
+    train(model, batch(), steps=2)
+    return {key for key, value in before.items() if not np.array_equal(value, variables[key].numpy())}
+
+
+def test_frozen_batch_norm_keeps_its_statistics(frozen: FineTuner) -> None:
+    keys = changed(frozen)
+    assert not any("/moving_" in key for key in keys)
+    assert all(any(part in key for key in keys) for part in ("_class_predictor_layers", "_box_encoder_layers", "gamma"))
+
+
+def test_trained_batch_norm_updates_its_statistics(spec: registry.ModelSpec) -> None:
+    model = fine_tuner(spec, freeze=False)
+    assert any("/moving_mean" in key for key in changed(model))
+
+
+def test_the_top_layer_is_the_class_head(spec: registry.ModelSpec) -> None:
+    keys = changed(fine_tuner(spec, train_only_top_layer="True"))
+    assert keys
+    assert all("_class_predictor_layers" in key for key in keys)
+
+
+@pytest.mark.parametrize("num_boxes", [2, 0], ids=["boxes", "no boxes"])
+def test_the_loss_falls(frozen: FineTuner, num_boxes: int) -> None:
+    losses = train(frozen, batch(num_boxes), steps=8)
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_one_trace_whatever_the_number_of_boxes(frozen: FineTuner) -> None:
+    for num_boxes in (0, 1, 8):
+        train(frozen, batch(num_boxes))
+    assert frozen.train_function.experimental_get_tracing_count() == 1
+
+
+def test_regularizers_l2_takes_the_place_of_the_models_own(spec: registry.ModelSpec) -> None:
+    detector = build_detector(spec, 2)
+    without, own, doubled = (
+        float(regularization_loss(detector, value)) for value in (0.0, None, 2 * spec.structure.l2)
+    )
+    assert without == 0.0
+    assert doubled == pytest.approx(2 * own)
+
+
+def test_predict_gives_detections_and_losses_for_each_image(frozen: FineTuner) -> None:
+    outputs = frozen.predict(tf.data.Dataset.from_tensors(batch()), verbose=0)
+    assert outputs["boxes"].shape[::2] == (2, 4)
+    assert outputs["scores"].shape == outputs["classes"].shape == outputs["boxes"].shape[:2]
+    assert {outputs[name].shape for name in ("localization", "classification", "positives")} == {(2,)}
+
+
+def test_the_global_batch_must_divide_among_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build_strategy(3).num_replicas_in_sync == 1
+    two = [tf.config.LogicalDevice("/cpu:0", "CPU"), tf.config.LogicalDevice("/cpu:1", "CPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: two)
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda names: type("S", (), {"num_replicas_in_sync": len(names)})
+    )
+    with pytest.raises(errors.UsageError, match="multiple of their number, 2"):
+        build_strategy(3)
