@@ -274,15 +274,25 @@ class TestImages:
         reason: str | None,
     ) -> None:
         """The same patch, upper left of the upright picture, in each frame that a file can state."""
-        folder = write([image(1, width=stated[0], height=stated[1])], [box(1, bbox)])
+        record = image(1, file_name="1.jpg", width=stated[0], height=stated[1])
+        folder = write([record], [box(1, bbox)])
         turned = Image.Exif()
         turned[0x0112] = 6
-        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "1.png", exif=turned)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "1.jpg", exif=turned)
         dataset = read_dataset(folder, box_order="xyxy")
         assert dataset.sizes.tolist() == [[WIDTH, HEIGHT]]
         assert dataset.orientations.tolist() == [6]
         np.testing.assert_allclose(dataset.boxes, [[0, 0, 0.25, 0.5]])
         assert [finding.reason for finding in dataset.findings] == ([reason] if reason else [])
+
+    def test_orientation_in_a_png_is_noted_and_not_applied(self, write: Callable[..., pathlib.Path]) -> None:
+        folder = write([image(1)], [box(1)])
+        turned = Image.Exif()
+        turned[0x0112] = 3
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "1.png", exif=turned)
+        dataset = read_dataset(folder)
+        assert dataset.orientations.tolist() == [1]
+        assert reasons(dataset) == [("orientation_not_applied", "noted")]
 
     def test_boxes_of_a_larger_copy_are_scaled(self, write: Callable[..., pathlib.Path]) -> None:
         folder = write([image(1, width=2 * WIDTH, height=2 * HEIGHT)], [box(1, (64, 24, 128, 72))])

@@ -64,6 +64,7 @@ def resolve(paths: list[str], headers: list[ImageHeader], stated: npt.NDArray[np
     findings = [_turned(paths[i], headers[i], stated[i]) for i in np.flatnonzero(on_stored)]
     findings += [_scaled(paths[i], headers[i], stated[i]) for i in np.flatnonzero(is_scaled)]
     findings += [_lost(paths[i], headers[i], stated[i]) for i in np.flatnonzero(lost)]
+    findings += [_not_applied(*each) for each in zip(paths, headers, strict=True) if each[1].other_orientation > 1]
     return Frames(
         sizes=np.where(given[:, None], stated, upright),
         box_orientations=np.where(on_stored, orientations, 1).astype(np.uint8),
@@ -119,6 +120,14 @@ def _scaled(path: str, header: ImageHeader, stated: npt.NDArray[np.int64]) -> Fi
         "the boxes are scaled from one to the other"
     )
     return Finding("other_size", path, message, value=stated.tolist(), action="converted")
+
+
+def _not_applied(path: str, header: ImageHeader) -> Finding:
+    message = (
+        f"orientation {header.other_orientation} in its XMP, or in the EXIF of a PNG, is not applied, here or in the "
+        "exported model; save the picture upright if its boxes were drawn so"
+    )
+    return Finding("orientation_not_applied", path, message, value=header.other_orientation, action="noted")
 
 
 def _lost(path: str, header: ImageHeader, stated: npt.NDArray[np.int64]) -> Finding:

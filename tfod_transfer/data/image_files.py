@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import BinaryIO, NamedTuple
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 # What TensorFlow decodes to the same pixels in training and in the exported model.
 SUPPORTED_FORMATS = ("JPEG", "PNG")
@@ -50,13 +50,16 @@ class ImageHeader(NamedTuple):
       format: one of SUPPORTED_FORMATS.
       width: pixels as stored, before orientation is applied.
       height: pixels as stored.
-      orientation: EXIF orientation 1..8; 1 where the file gives none.
+      orientation: EXIF orientation 1..8 of a JPEG; 1 where it has none.
+      other_orientation: what XMP, or EXIF in a PNG, says instead. It is not applied: the exported model, which sees
+        nothing but the file, does not read these, and neither do most tools in which boxes are drawn.
     """
 
     format: str
     width: int
     height: int
     orientation: int
+    other_orientation: int = 1
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -107,7 +110,7 @@ def problem_with(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> str | No
 def open_upright(path: str, max_side: int | None = None) -> Image.Image:
     """Opens an image to look at: 8-bit RGB, its EXIF orientation applied, no side longer than `max_side`."""
     with _quiet_pillow(), Image.open(path, formats=SUPPORTED_FORMATS) as image:
-        orientation = _orientation(image)
+        orientation, _ = _orientations(image)
         if max_side:
             image.draft("RGB", (max_side, max_side))  # a JPEG decodes many times faster at a smaller scale
         rgb = _to_rgb(image)
@@ -161,7 +164,7 @@ def _check_body(file: BinaryIO, kind: str, max_pixels: int, decode: bool) -> Ima
         megapixels = f"{width * height / 1e6:.0f} megapixels, more than the {max_pixels / 1e6:g} that max_pixels allows"
         message = f"{width} x {height} is {megapixels}; make the image smaller or raise max_pixels"
         return ImageProblem("too_many_pixels", message, [height, width])
-    header = ImageHeader(kind, width, height, _orientation(image))
+    header = ImageHeader(kind, width, height, *_orientations(image))
     if decode:
         try:
             image.draft("RGB", (1, 1))
@@ -171,13 +174,17 @@ def _check_body(file: BinaryIO, kind: str, max_pixels: int, decode: bool) -> Ima
     return header
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF (or XMP) orientation; the base class's getexif, since that of PNG decodes the whole image to find it."""
+def _orientations(image: Image.Image) -> tuple[int, int]:
+    """The orientation that is applied, and the one that is not (see ImageHeader)."""
+    exif = Image.Exif()
     try:
-        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+        exif.load(image.info.get("exif", b"") if isinstance(image, JpegImagePlugin.JpegImageFile) else b"")
+        # The base class's getexif, which looks into XMP too; that of PNG would decode the image to find it.
+        found = exif.get(ExifTags.Base.Orientation), Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except Exception:  # damaged metadata does not make the pixels unreadable
-        return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+        return 1, 1
+    applied, anywhere = (value if isinstance(value, int) and 1 <= value <= 8 else 1 for value in found)
+    return applied, 1 if applied == anywhere else anywhere
 
 
 def _not_supported(head: bytes, kind: str | None) -> ImageProblem:

@@ -5,7 +5,7 @@ Reasons that a Finding can carry (the action says what was done):
   annotation file   bad_record, duplicate_image_id, duplicate_file_name, unsafe_path, unknown_image, unlisted_category,
                     unused_category, duplicate_category, missing_size, unlisted_file
   image             missing_image, unreadable_image, not_an_image, unsupported_format, broken_image, too_many_pixels,
-                    not_upright, other_size, size_mismatch
+                    not_upright, other_size, size_mismatch, orientation_not_applied
   box               non_finite_box, zero_area_box, tiny_box, box_outside, box_over_edge, reversed_corners, edge_rounding
   split             class_not_split
 """
