@@ -84,6 +84,7 @@ def fit(options: FitOptions) -> None:
     _print_lines([f"weights:    {restored.origin}", restored.report.table()])
     _print_lines(progress.settings_lines(settings, options.hyperparameters, spec))
     trainer = Trainer(detector, data.train, data.validation, settings, strategy) if data else None
+    _print_lines(trainer.describe_input() if trainer else [])
     if options.dry_run:
         _print_lines(dry_run.rehearse(detector, trainer, settings))
         return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from tfod_transfer import errors
 from tfod_transfer.data import pipeline
@@ -49,7 +50,9 @@ class Trainer:
         self._hyperparameters = hyperparameters
         self.input = pipeline.InputPipeline(train_set, detector.spec, hyperparameters)
         self._validation_input = pipeline.InputPipeline(validation_set, detector.spec, hyperparameters)
-        self.steps_per_epoch = math.ceil(len(train_set) / hyperparameters.batch_size)
+        self._train_batches = self.input.train_batches()
+        self._validation_batches = self._validation_input.eval_batches()
+        self.steps_per_epoch = self.input.steps_per_epoch
         self.total_steps = self.steps_per_epoch * hyperparameters.epochs
         variables = trainable_variables_for(detector, only_top=hyperparameters.train_only_on_top_layer)
         with strategy.scope():
@@ -67,13 +70,7 @@ class Trainer:
             lambda: self.validate()[0], self._hyperparameters, report, self._hyperparameters.batch_size
         )
         if self.total_steps:
-            self.model.fit(
-                self.input.train_batches(),
-                epochs=self._hyperparameters.epochs,
-                steps_per_epoch=self.steps_per_epoch,
-                callbacks=[FiniteLoss(self.input.images_of_step), evaluation],
-                verbose=1 if sys.stdout.isatty() else 0,
-            )
+            self._fit([evaluation], epochs=self._hyperparameters.epochs, steps_per_epoch=self.steps_per_epoch)
         final = before
         if evaluation.best_weights is not None:
             self.model.set_weights(evaluation.best_weights)
@@ -86,11 +83,9 @@ class Trainer:
         Raises:
           TrainingError: a loss is not finite.
         """
-        batches = self.input.train_batches()
-        guard = FiniteLoss(self.input.images_of_step)
-        self.model.fit(batches, steps_per_epoch=1, callbacks=[guard], verbose=0)  # traces
-        step_seconds = _seconds(lambda: self.model.fit(batches, steps_per_epoch=steps, callbacks=[guard], verbose=0))
-        return step_seconds / steps, _seconds(self.validate)
+        self._fit([], steps_per_epoch=1)  # traces
+        step_seconds = _seconds(lambda: self._fit([], steps_per_epoch=steps)) / steps
+        return step_seconds, _seconds(self.validate)
 
     def validate(self) -> tuple[Validation, ImageDetections]:
         """Losses, COCO metrics and detections of the validation images.
@@ -98,7 +93,8 @@ class Trainer:
         Raises:
           TrainingError: a validation loss is not finite.
         """
-        outputs = self.model.predict(self._validation_input.eval_batches(), verbose=0)
+        with self._validation_input.naming_bad_images():
+            outputs = self.model.predict(self._validation_batches, verbose=0)
         real = outputs["image_ids"] >= 0
         outputs = {name: values[real] for name, values in outputs.items()}
         normalizer = max(float(np.sum(outputs["positives"])), 1.0)
@@ -111,6 +107,21 @@ class Trainer:
             )
         detections = ImageDetections(outputs["boxes"], outputs["classes"], outputs["scores"])
         return Validation(localization, classification, coco_metrics(self._validation_set, detections)), detections
+
+    def describe_input(self) -> list[str]:
+        """Where the decoded images are kept."""
+        places = zip(("training", "validation"), (self.input, self._validation_input), strict=True)
+        return [f"images:     {name}: {text}" for name, each in places for text in each.cache_descriptions]
+
+    def _fit(self, callbacks: Sequence[tf_keras.callbacks.Callback], **arguments: int) -> None:
+        guard = FiniteLoss(self.input.images_of_step)
+        with self.input.naming_bad_images():
+            self.model.fit(
+                self._train_batches,
+                callbacks=[guard, *callbacks],
+                verbose=1 if sys.stdout.isatty() else 0,
+                **arguments,
+            )
 
 
 def _seconds(work: Callable[[], object]) -> float:
