@@ -17,6 +17,8 @@ from tfod_transfer.data.dataset import Finding
 from tfod_transfer.data.formats.records import Id
 from tfod_transfer.errors import DataError
 
+# Records are converted together as long as all of so many are as they should be.
+_CHUNK = 1000
 EXPECTED = 'an object with the lists "images" and "annotations"'
 
 
@@ -110,15 +112,24 @@ def _parse(path: str, raw: bytes) -> dict[str, Any]:
     return content
 
 
-def _records(path: str, content: dict[str, Any], key: str, kind: Any, findings: list[Finding]) -> list[Any]:
+def _records(path: str, content: dict[str, Any], key: str, kind: type[Any], findings: list[Finding]) -> list[Any]:
+    values = content.get(key) or []
     records: list[Any] = []
-    for index, value in enumerate(content.get(key) or []):
+    for start in range(0, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK]
         try:
-            records.append(msgspec.convert(value, kind, strict=False, str_keys=True))
-        except msgspec.ValidationError as error:
-            records.append(None)
-            findings.append(_bad_record(path, key, index, value, error))
+            records += msgspec.convert(chunk, list[kind], strict=False)  # type: ignore[valid-type]
+        except msgspec.ValidationError:
+            records += [_record(path, key, start + row, value, kind, findings) for row, value in enumerate(chunk)]
     return records
+
+
+def _record(path: str, key: str, index: int, value: Any, kind: type[Any], findings: list[Finding]) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        findings.append(_bad_record(path, key, index, value, error))
+        return None
 
 
 def _bad_record(path: str, key: str, index: int, value: Any, error: msgspec.ValidationError) -> Finding:
