@@ -135,8 +135,9 @@ def test_headers_alone_miss_nothing_but_damaged_bodies(
 
 
 def test_tensorflow_decodes_what_was_accepted_to_the_same_picture(read: DetectionDataset) -> None:
-    tf = pytest.importorskip("tensorflow")
-    decode = pytest.importorskip("tfod_transfer.data.decode")
+    import tensorflow as tf
+
+    from tfod_transfer.data import decode
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
     def upright(path: object, orientation: object) -> object:
