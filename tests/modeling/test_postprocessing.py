@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def slow_detect(
     return [row for row in rows if np.all(row[2][2:] > row[2][:2])]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     background_slot=st.booleans(),
@@ -47,6 +48,7 @@ def slow_detect(
     max_detections=st.sampled_from([5, 20]),
     score_threshold=st.sampled_from([1e-8, 0.5]),
     nms_iou=st.sampled_from([None, 0.3]),
+    candidates_per_detection=st.sampled_from([1, 2, 10]),
 )
 def test_agrees_with_one_box_at_a_time(
     make_spec: Any,
@@ -56,21 +58,23 @@ def test_agrees_with_one_box_at_a_time(
     max_detections: int,
     score_threshold: float,
     nms_iou: float | None,
+    candidates_per_detection: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     spec = make_spec(input_size=64, background_slot=background_slot)
     anchor_boxes = anchors.generate(spec)[::17]
     encodings = rng.normal(0, 3, (2, len(anchor_boxes), 4)).astype(np.float32)
     logits = rng.normal(0, 2, (2, len(anchor_boxes), 3 + background_slot)).astype(np.float32)
-    detections = postprocessing.detect(
-        DetectorOutput(tf.constant(encodings), tf.constant(logits)),
-        anchor_boxes,
-        spec,
-        windows=None if windows is None else tf.constant(windows, tf.float32),
-        max_detections=max_detections,
-        score_threshold=score_threshold,
-        nms_iou=nms_iou,
-    )
+    with mock.patch.object(postprocessing, "_CANDIDATES_PER_DETECTION", candidates_per_detection):
+        detections = postprocessing.detect(
+            DetectorOutput(tf.constant(encodings), tf.constant(logits)),
+            anchor_boxes,
+            spec,
+            windows=None if windows is None else tf.constant(windows, tf.float32),
+            max_detections=max_detections,
+            score_threshold=score_threshold,
+            nms_iou=nms_iou,
+        )
     decoded = box_coder.decode(encodings, anchor_boxes, spec.structure.box_coder_scales).numpy()
     scores = tf.sigmoid(logits).numpy()[..., int(background_slot) :]
     for image in range(2):
