@@ -40,12 +40,15 @@ class Reference:
     def __init__(self, spec: registry.ModelSpec, shared: Callable[[str], pathlib.Path]) -> None:
         self.spec, self._shared = spec, shared
         self.name = spec.checkpoint.name
-        self.tolerances = TOLERANCES[self.name]
         self._folder = shared("golden")
         if str(self._folder) not in sys.path:
             sys.path.append(str(self._folder))
         self._source = importlib.import_module("synthetic_weights")
         self.class_names = tuple(f"class {i}" for i in range(spec.num_classes))
+
+    @property
+    def tolerances(self) -> Tolerances:
+        return TOLERANCES[self.name]
 
     @functools.cached_property
     def tensors(self) -> dict[str, np.ndarray]:

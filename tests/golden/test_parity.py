@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from golden_reference import TOLERANCES
+from golden_reference import TOLERANCES, Reference
 
 from tfod_transfer.modeling import losses, matcher, postprocessing, preprocessing, zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector
@@ -64,6 +64,19 @@ def test_missing_references_are_visible(built_model: Any, shared: Any) -> None:
     assert has_file == (name in TOLERANCES), "a golden file without a row of tolerances, or the reverse"
     if not has_file:
         pytest.skip(f"no golden file for {built_model.model_id}")
+
+
+def test_every_zoo_model_restores_completely_and_runs(built_model: Any, shared: Any, tmp_path: Any) -> None:
+    if built_model.checkpoint.url is None:
+        pytest.skip(f"{built_model.model_id} is not of the zoo")
+    reference = Reference(built_model, shared)
+    detector = restored(reference, reference.write_checkpoint(tmp_path))
+    size = built_model.input_size
+    output = detector(np.zeros([1, size, size, 3], np.uint8))
+    slots = built_model.num_classes + built_model.structure.background_slot
+    assert output.box_encodings.shape == (1, len(detector.anchors), 4)
+    assert output.class_logits.shape == (1, len(detector.anchors), slots)
+    assert np.all(np.isfinite(output.class_logits))
 
 
 def test_preprocessing_of_six_image_sizes(reference: Any) -> None:
