@@ -28,7 +28,7 @@ setuptools.setup(
         "numpy>=1.26",
         "matplotlib>=3.8",  # its fonts
         "msgspec>=0.18",
-        "pillow>=10",
+        "pillow>=10.1",
         "psutil>=5.9",
         "pycocotools>=2.0.7",
         "PyYAML>=6",

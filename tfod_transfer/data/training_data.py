@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from tfod_transfer import errors
-from tfod_transfer.data import formats, splits
+from tfod_transfer.data import formats, splits, validation
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.hyperparameters import Hyperparameters
 
@@ -24,7 +24,7 @@ class TrainingData:
     def findings(self) -> list[dict[str, Any]]:
         """Every finding in either set, once, as plain values."""
         both = dict.fromkeys(map(_hashable, (*self.train.findings, *self.validation.findings)))
-        return [dataclasses.asdict(finding) for _, finding in both]
+        return [validation.as_json(finding) for _, finding in both]
 
     def describe(self) -> list[str]:
         """What was read, in a few lines."""

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfod_transfer import artifact, drawing, errors
 from tfod_transfer.data import image_files
@@ -50,8 +51,12 @@ def export(
         class_names=restored.class_names,
         category_ids=restored.category_ids,
     )
-    signatures.save(signatures.ServingModule(detector, info.labels), folder / artifact.VERSION_FOLDER)
-    zoo_checkpoint.save(detector, folder)
+    try:
+        signatures.save(signatures.ServingModule(detector, info.labels), folder / artifact.VERSION_FOLDER)
+        zoo_checkpoint.save(detector, folder)
+    except tf.errors.OpError as error:  # TensorFlow's own writing, for one on a full disk
+        reason = error.message.splitlines()[0]
+        raise errors.ArtifactError(f"cannot write the model into {str(folder.parent)!r}: {reason}.") from None
     (folder / "restore.txt").write_text(restored.report.table() + "\n", encoding="utf-8")
     artifact.write_json(folder / "restore.json", {"origin": restored.origin, **restored.report.to_dict()})
     artifact.write_json(folder / "hyperparameters.json", settings.to_dict())
