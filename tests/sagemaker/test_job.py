@@ -132,6 +132,7 @@ def test_what_is_worth_a_look_is_copied_beside_the_model(runs):
         pytest.param(errors.DataError("images/7.png: none"), 2, "images/7.png: none", False, id="an error of ours"),
         pytest.param(OSError(28, "No space", "/x"), 2, "/x: the disk is full", False, id="a full disk"),
         pytest.param(ValueError("odd"), 1, "ValueError: odd", True, id="a defect"),
+        pytest.param(MemoryError("9 GB"), 1, "MemoryError: Out of memory: lower batch_size", True, id="out of memory"),
         pytest.param(errors.DataError("ä" * 5000), 2, "ä" * 1021 + "...", False, id="a long message"),
     ],
 )

@@ -18,6 +18,8 @@ from tfod_transfer.sagemaker.environment import Job
 EXIT_DEFECT = 1
 #: DescribeTrainingJob gives no more of the failure file than this.
 MAX_FAILURE_CHARACTERS = 1024
+#: By name, since TensorFlow need not have been imported.
+OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
 #: Parts of the artifact that are worth a look without unpacking the model.
 REPORTED = ("metrics.json", "findings.json", "predictions")
 
@@ -38,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(cli.describe_os_error(error), cli.EXIT_ERROR)
     except Exception as error:
         traceback.print_exc()
-        return _failed(f"{type(error).__name__}: {error}", EXIT_DEFECT)
+        name = type(error).__name__
+        advice = " Out of memory: lower batch_size, or choose a larger instance." if name in OUT_OF_MEMORY else ""
+        return _failed(f"{name}:{advice} {error}", EXIT_DEFECT)
     return 0
 
 
