@@ -3,8 +3,8 @@
     python benchmarks/train_step.py [--model_id ID] [--batch_size 8] [--steps 20]
 
 A step is forward pass, targets, losses and gradients of one constant batch, without optimizer and input. The policies
-take turns, so that other load on the machine slows both. `network` is the same without targets and losses. On two cores
-of an AMD EPYC, the 320 model: see the README.
+take turns, so that other load on the machine slows both; processor seconds, of all threads, suffer least from it.
+`network` is the folded step without targets and losses.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from tfod_transfer.modeling import losses, matcher
 from tfod_transfer.modeling.detector import Detector, build_detector
 from tfod_transfer.modeling.layers import BatchNormPolicy
 
+Times = dict[str, list[float]]
+
 NUM_CLASSES, BOXES, PADDED_BOXES = 3, 15, 100
 
 
@@ -44,15 +46,21 @@ def main() -> None:
     detectors = {policy: build_detector(spec, NUM_CLASSES, batch_norm_policy=policy) for policy in policies}
     steps = {policy: training_step(detector, batch) for policy, detector in detectors.items()}
     steps["network"] = network_step(detectors["folded"], batch["images"])
-    seconds = alternate(steps, arguments.steps)
+    elapsed, processor = alternate(steps, arguments.steps)
 
-    print(f"{arguments.model_id}, batch {arguments.batch_size}, median and fastest of {arguments.steps}")
-    for name, times in seconds.items():
+    print(f"{arguments.model_id}, batch {arguments.batch_size}, {arguments.steps} steps")
+    print(f"{'':<8}{'median s':>10}{'least s':>10}{'images/s':>10}{'processor s':>13}")
+    for name, times in elapsed.items():
         median = statistics.median(times)
-        print(f"{name:<8} {median:.3f} s  {min(times):.3f} s  {arguments.batch_size / median:6.1f} images/s")
-    ratios = {name: [a / b for a, b in zip(seconds[name], seconds["folded"], strict=True)] for name in steps}
-    print(f"fused / folded   {statistics.median(ratios['fused']):.2f}")
-    print(f"network / folded {statistics.median(ratios['network']):.2f}")
+        rate = arguments.batch_size / median
+        print(f"{name:<8}{median:>10.3f}{min(times):>10.3f}{rate:>10.1f}{statistics.median(processor[name]):>13.3f}")
+    for name in ("fused", "network"):
+        print(f"{name} / folded: {ratio(elapsed, name):.2f}, of processor seconds {ratio(processor, name):.2f}")
+
+
+def ratio(times: Times, name: str) -> float:
+    """Median of what `name` took over what "folded" took in the same turn."""
+    return statistics.median(a / b for a, b in zip(times[name], times["folded"], strict=True))
 
 
 def random_batch(size: int, batch_size: int) -> dict[str, tf.Tensor]:
@@ -94,16 +102,18 @@ def network_step(detector: Detector, images: tf.Tensor) -> Callable[[], Any]:
     return step
 
 
-def alternate(steps: dict[str, Callable[[], Any]], count: int) -> dict[str, list[float]]:
-    """Seconds of `count` runs of each, taking turns, after two runs that trace and warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+def alternate(steps: dict[str, Callable[[], Any]], count: int) -> tuple[Times, Times]:
+    """Elapsed and processor seconds of `count` runs of each, taking turns, after two runs that trace and warm up."""
+    elapsed: Times = {name: [] for name in steps}
+    processor: Times = {name: [] for name in steps}
     for turn in range(count + 2):
         for name, step in steps.items():
-            started = time.perf_counter()
+            started, started_processor = time.perf_counter(), time.process_time()
             step()
             if turn >= 2:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+                elapsed[name].append(time.perf_counter() - started)
+                processor[name].append(time.process_time() - started_processor)
+    return elapsed, processor
 
 
 if __name__ == "__main__":
