@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.demo", description=__doc__)
     parser.add_argument("--output_dir", default="demo_output", metavar="DIR", help="[default: demo_output, replaced]")
     parser.add_argument("--epochs", type=int, help="[default: the recipe's]")
-    parser.add_argument("--num_images", type=int, default=240, metavar="N", help="images to learn from [default: 240]")
+    parser.add_argument("--num_images", type=int, default=400, metavar="N", help="images to learn from [default: 400]")
     options = parser.parse_args(argv)
     started = time.monotonic()
     output = pathlib.Path(options.output_dir)

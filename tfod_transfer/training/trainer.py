@@ -93,7 +93,7 @@ class Trainer:
         Raises:
           TrainingError: a validation loss is not finite.
         """
-        with self._validation_input.naming_bad_images():
+        with self._validation_input.naming_files():
             outputs = self.model.predict(self._validation_batches, verbose=0)
         real = outputs["image_ids"] >= 0
         outputs = {name: values[real] for name, values in outputs.items()}
@@ -115,7 +115,7 @@ class Trainer:
 
     def _fit(self, callbacks: Sequence[tf_keras.callbacks.Callback], **arguments: int) -> None:
         guard = FiniteLoss(self.input.images_of_step)
-        with self.input.naming_bad_images():
+        with self.input.naming_files():
             self.model.fit(
                 self._train_batches,
                 callbacks=[guard, *callbacks],
