@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from typing import Any
 
@@ -23,8 +24,9 @@ class TrainingData:
     @property
     def findings(self) -> list[dict[str, Any]]:
         """Every finding in either set, once, as plain values."""
-        both = dict.fromkeys(map(_hashable, (*self.train.findings, *self.validation.findings)))
-        return [validation.as_json(finding) for _, finding in both]
+        records = [validation.as_json(finding) for finding in (*self.train.findings, *self.validation.findings)]
+        # Both parts of a split carry all that was found before it.
+        return list({json.dumps(record): record for record in records}.values())
 
     def describe(self) -> list[str]:
         """What was read, in a few lines."""
@@ -69,7 +71,3 @@ def _read(path: str, hyperparameters: Hyperparameters) -> DetectionDataset:
         max_findings=hyperparameters.max_findings,
         max_pixels=hyperparameters.max_pixels,
     )
-
-
-def _hashable(finding: Any) -> tuple[Any, Any]:
-    return (finding.reason, finding.file, finding.annotation_index, str(finding.value)), finding
