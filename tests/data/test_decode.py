@@ -146,6 +146,7 @@ JPEGS = [
     pytest.param(SOI + b"junk" + exif(SIX) + SOS, 6, id="behind junk"),
     pytest.param(SOI + b"\xff\x01\xff\xd0" + exif(SIX) + SOS, 6, id="behind markers without length"),
     pytest.param(SOI + SOS + exif(SIX), 1, id="behind the pixels"),
+    pytest.param(SOI + b"\0" + exif(SIX)[1:] + SOS, 1, id="in junk"),
     pytest.param(SOI + JFIF + SOS, 1, id="no EXIF"),
     pytest.param(SOI + exif([]) + SOS, 1, id="no tags"),
     pytest.param(SOI + exif([(0x113, 3, 6)]) + SOS, 1, id="another tag"),

@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfod_transfer import errors, hyperparameters, registry
+from tfod_transfer.data import resize
+from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.pipeline import InputPipeline
+
+SIZE = 32
+NUM_IMAGES = 7
+SPEC = dataclasses.replace(
+    registry.load_registry().get("tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"), input_size=SIZE
+)
+
+
+@pytest.fixture
+def dataset(tmp_path: pathlib.Path) -> DetectionDataset:
+    """Seven images of different sizes; image i has i boxes, the last of image 5 a crowd; image 3 is stored turned."""
+    generator = np.random.default_rng(0)
+    paths, sizes, boxes, classes = [], [], [], []
+    for i in range(NUM_IMAGES):
+        height, width = 40 + 7 * i, 90 - 5 * i
+        path = tmp_path / f"{i}.{'png' if i % 2 else 'jpg'}"
+        stored = (width, height) if i == 3 else (height, width)
+        Image.fromarray(generator.integers(0, 256, (*stored, 3), np.uint8)).save(path)
+        paths.append(str(path))
+        sizes.append((height, width))
+        corners = np.sort(generator.uniform(0, 1, (i, 2, 2)), axis=1)
+        boxes.append(corners.reshape(-1, 4))
+        classes.append(np.arange(i))
+    offsets = np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64)
+    is_crowd = np.zeros(offsets[-1], np.bool_)
+    is_crowd[offsets[6] - 1] = True
+    return DetectionDataset(
+        image_paths=paths,
+        image_ids=list(range(NUM_IMAGES)),
+        sizes=np.array(sizes, np.int32),
+        orientations=np.array([6 if i == 3 else 1 for i in range(NUM_IMAGES)], np.uint8),
+        boxes=np.concatenate(boxes).astype(np.float32),
+        classes=np.concatenate(classes).astype(np.int32),
+        is_crowd=is_crowd,
+        offsets=offsets,
+        class_names=tuple("abcdef"),
+        category_ids=tuple(range(6)),
+    )
+
+
+def pipeline_of(dataset: DetectionDataset, **settings: Any) -> InputPipeline:
+    given = {"batch_size": 3, "seed": 5, "cache": "memory", **settings}
+    return InputPipeline(dataset, SPEC, hyperparameters.resolve(given))
+
+
+def taken(batches: tf.data.Dataset, count: int) -> list[dict[str, Any]]:
+    return list(batches.take(count).as_numpy_iterator())
+
+
+def assert_same(actual: Iterable[dict[str, Any]], expected: Iterable[dict[str, Any]]) -> None:
+    for one, other in zip(actual, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def exact_image(dataset: DetectionDataset, row: int) -> np.ndarray:
+    pixels = tf.io.decode_image(tf.io.read_file(dataset.image_paths[row]), channels=3)
+    pixels = tf.image.rot90(pixels, 3) if dataset.orientations[row] == 6 else pixels  # 6: turn clockwise
+    return resize.stretch(pixels, SIZE).numpy()
+
+
+def test_a_training_batch(dataset: DetectionDataset) -> None:
+    (batch,) = taken(pipeline_of(dataset).train_batches(), 1)
+    assert {name: (value.shape, value.dtype) for name, value in batch.items()} == {
+        "images": ((3, SIZE, SIZE, 3), np.uint8),
+        "boxes": ((3, 8, 4), np.float32),
+        "classes": ((3, 8), np.int32),
+        "image_ids": ((3,), np.int64),
+        "original_sizes": ((3, 2), np.int32),
+    }
+    np.testing.assert_array_equal(batch["original_sizes"], dataset.sizes[batch["image_ids"]])
+    boxes, is_box = batch["boxes"], batch["classes"] >= 0
+    assert ((boxes >= 0) & (boxes <= 1)).all()
+    assert (boxes[is_box][:, 2:] > boxes[is_box][:, :2]).all()
+    assert not boxes[~is_box].any()
+
+
+def test_every_shape_is_known_so_that_a_step_is_traced_once(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    traces = 0
+
+    @tf.function
+    def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        nonlocal traces
+        traces += 1
+        return tf.reduce_sum(batch["boxes"])
+
+    for batches in (pipeline.train_batches(), pipeline.train_batches(5), pipeline.eval_batches(exact=False)):
+        assert all(spec.shape.is_fully_defined() for spec in batches.element_spec.values())
+        for batch in batches.take(3 * pipeline.steps_per_epoch):
+            step(batch)
+    assert traces == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0, 8), (1, 8), (8, 8), (9, 16), (130, 136)], ids=lambda n: f"{n} boxes"
+)
+def test_no_box_is_left_out(dataset: DetectionDataset, most: int, expected: int) -> None:
+    boxes = np.tile(np.float32([0.1, 0.1, 0.9, 0.9]), (most, 1))
+    dataset = dataclasses.replace(
+        dataset.select([0]),
+        boxes=boxes,
+        classes=np.zeros(most, np.int32),
+        is_crowd=np.zeros(most, np.bool_),
+        offsets=np.array([0, most]),
+    )
+    pipeline = pipeline_of(dataset)
+    assert pipeline.max_boxes == expected
+    for batches in (pipeline.train_batches(), pipeline.eval_batches()):
+        (batch,) = taken(batches, 1)
+        assert batch["boxes"].shape[1] == expected
+        assert (batch["classes"][0] == 0).sum() == most
+
+
+def test_crowd_boxes_are_left_out(dataset: DetectionDataset) -> None:
+    classes = np.concatenate([batch["classes"] for batch in taken(pipeline_of(dataset).eval_batches(), 3)])
+    assert [sorted(row[row >= 0]) for row in classes[:NUM_IMAGES]] == [
+        [],
+        [0],
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3, 4, 5],
+    ]
+
+
+def test_each_epoch_has_every_image_and_is_filled_up_from_its_start(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    assert pipeline.steps_per_epoch == 3
+    batches = taken(pipeline.train_batches(), 12)
+    orders = []
+    for epoch in range(4):
+        rows = np.concatenate([batch["image_ids"] for batch in batches[3 * epoch : 3 * epoch + 3]])
+        assert sorted(rows[:NUM_IMAGES]) == list(range(NUM_IMAGES))
+        assert rows[NUM_IMAGES:].tolist() == rows[:2].tolist()
+        orders.append(tuple(rows))
+    assert len(set(orders)) == 4
+
+
+def test_a_batch_may_be_larger_than_the_data_set(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset, batch_size=16)
+    (batch,) = taken(pipeline.train_batches(), 1)
+    assert pipeline.steps_per_epoch == 1
+    assert sorted(np.bincount(batch["image_ids"])) == [2, 2, 2, 2, 2, 3, 3]
+
+
+def test_orders_are_uniform(dataset: DetectionDataset) -> None:
+    """Each image is as often first as any other, over epochs and over seeds."""
+    for pipelines, epochs in (
+        ([pipeline_of(dataset)], range(350)),
+        ([pipeline_of(dataset, seed=s) for s in range(350)], [0]),
+    ):
+        firsts = [int(p.image_indices_of(epoch * p.steps_per_epoch)[0]) for p in pipelines for epoch in epochs]
+        assert (np.abs(np.bincount(firsts, minlength=NUM_IMAGES) - 50) < 30).all()
+
+
+def test_the_images_of_a_step_can_be_told_without_the_batches(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    for step, batch in enumerate(taken(pipeline.train_batches(), 10)):
+        np.testing.assert_array_equal(pipeline.image_indices_of(step), batch["image_ids"])
+        assert pipeline.images_of_step(step) == [dataset.image_paths[row] for row in batch["image_ids"]]
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_a_run_that_starts_at_any_step_gives_the_batches_of_one_that_never_stopped(
+    dataset: DetectionDataset, tmp_path: pathlib.Path, cache: str
+) -> None:
+    whole = taken(pipeline_of(dataset).train_batches(), 12)
+    for start in (1, 3, 5, 7):
+        resumed = pipeline_of(dataset, cache=cache, cache_dir=str(tmp_path / "cache"))
+        assert_same(taken(resumed.train_batches(start), 12 - start), whole[start:])
+
+
+def test_batches_change_with_the_seed_and_with_the_epoch(dataset: DetectionDataset) -> None:
+    one_image = dataset.select([6])
+    batches = taken(pipeline_of(one_image, batch_size=1).train_batches(), 3)
+    batches += taken(pipeline_of(one_image, batch_size=1, seed=6).train_batches(), 1)
+    assert len({batch["images"].tobytes() for batch in batches}) == 4
+
+
+def test_skipped_images_are_not_read(dataset: DetectionDataset) -> None:
+    whole = pipeline_of(dataset, cache="none")
+    expected = taken(whole.train_batches(2), 1)
+    for row in set(range(NUM_IMAGES)) - set(whole.image_indices_of(2)):
+        pathlib.Path(dataset.image_paths[row]).unlink()
+    assert_same(taken(pipeline_of(dataset, cache="none").train_batches(2), 1), expected)
+
+
+def test_shards_make_up_the_whole_batch(dataset: DetectionDataset) -> None:
+    whole = taken(pipeline_of(dataset, batch_size=4).train_batches(1), 4)
+    shards = [
+        taken(pipeline_of(dataset, batch_size=4).train_batches(1, shard=shard, num_shards=2), 4) for shard in (0, 1)
+    ]
+    joined = [{name: np.concatenate([a[name], b[name]]) for name in a} for a, b in zip(*shards, strict=True)]
+    assert_same(joined, whole)
+
+
+def test_without_augmentation_training_sees_the_images_of_evaluation(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset, augmentation="none", batch_size=1)
+    evaluated = taken(pipeline.eval_batches(exact=False), NUM_IMAGES)
+    for batch in taken(pipeline.train_batches(), NUM_IMAGES):
+        assert_same([batch], [evaluated[batch["image_ids"][0]]])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_evaluation_gives_every_image_once_in_order(dataset: DetectionDataset, exact: bool) -> None:
+    pipeline = pipeline_of(dataset)
+    batches = list(pipeline.eval_batches(exact=exact).as_numpy_iterator())
+    assert pipeline.eval_batches(exact=exact).cardinality() == len(batches) == 3
+    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    assert joined["image_ids"].tolist() == [*range(NUM_IMAGES), -1, -1]
+    assert joined["images"].dtype == (np.float32 if exact else np.uint8)
+    for row in range(NUM_IMAGES):
+        expected = exact_image(dataset, row)
+        np.testing.assert_array_equal(joined["images"][row], expected if exact else np.round(expected))
+        kept = ~dataset.is_crowd[dataset.rows_of(row)]
+        boxes = dataset.boxes[dataset.rows_of(row)][kept]
+        np.testing.assert_array_equal(joined["boxes"][row, : len(boxes)], boxes)
+        assert (joined["classes"][row, len(boxes) :] == -1).all()
+    np.testing.assert_array_equal(joined["original_sizes"][:NUM_IMAGES], dataset.sizes)
+    assert not joined["images"][NUM_IMAGES:].any()
+    assert (joined["classes"][NUM_IMAGES:] == -1).all()
+    assert_same(pipeline.eval_batches(exact=exact).as_numpy_iterator(), batches)  # now from the cache
+
+
+def test_the_cache_is_used(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    assert pipeline.cache_descriptions == []
+    first = taken(pipeline.train_batches(), 3)
+    for path in dataset.image_paths:
+        pathlib.Path(path).unlink()
+    assert_same(taken(pipeline.train_batches(), 3), first)
+    (description,) = pipeline.cache_descriptions
+    assert "7 decoded images of 32 x 32 pixels" in description
+
+
+def test_a_photograph_that_changed_is_not_taken_from_the_disk(
+    dataset: DetectionDataset, tmp_path: pathlib.Path
+) -> None:
+    def images() -> np.ndarray:
+        pipeline = pipeline_of(dataset, cache="disk", cache_dir=str(tmp_path / "cache"))
+        return taken(pipeline.eval_batches(exact=False), 1)[0]["images"]
+
+    path = pathlib.Path(dataset.image_paths[1])
+    pixels = np.asarray(Image.open(path))
+    Image.fromarray(pixels).save(path, "BMP")
+    stat = path.stat()
+    before = images()
+    Image.fromarray(255 - pixels).save(path, "BMP")
+    assert path.stat().st_size == stat.st_size
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    after = images()
+    assert [(before[row] == after[row]).all() for row in range(3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("row", [0, 3], ids=["jpeg", "png"])
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        pytest.param(None, "No such file", id="missing"),
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b"<html>", "Unknown image file format", id="no image"),
+        pytest.param(200, "Invalid (JPEG|PNG)", id="cut"),
+    ],
+)
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_a_bad_image_is_named(
+    dataset: DetectionDataset, row: int, content: bytes | int | None, cause: str, cache: str
+) -> None:
+    path = pathlib.Path(dataset.image_paths[row])
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else whole[:content])
+    pipeline = pipeline_of(dataset, cache=cache)
+    for batches in (pipeline.train_batches(), pipeline.eval_batches()):
+        with pytest.raises(errors.DataError, match=cause) as caught, pipeline.naming_files():
+            taken(batches, 3)
+        assert str(caught.value).startswith(f"{path}: expected an image that decodes; ")
+        assert "\n" not in str(caught.value)
+        assert "{{" not in str(caught.value)
+        assert "[Op:" not in str(caught.value)
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(dataset: DetectionDataset, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "cache"
+    pipeline = pipeline_of(dataset, cache="disk", cache_dir=str(folder))
+    batches = pipeline.train_batches()
+    folder.rmdir()
+    folder.touch()
+    with (
+        pytest.raises(errors.UsageError, match=rf"cache_dir: {folder}.*choose another folder"),
+        pipeline.naming_files(),
+    ):
+        taken(batches, 3)
+
+
+def test_other_errors_are_left_as_they_are(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    taken(pipeline.train_batches(), 3)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="out of memory"), pipeline.naming_files():
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+
+def test_a_data_set_without_images_is_refused(dataset: DetectionDataset) -> None:
+    with pytest.raises(errors.DataError, match="no images"):
+        pipeline_of(dataset.select([]))
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(dataset: DetectionDataset) -> None:
+    with pytest.raises(errors.UsageError, match="batch_size 3 must be a multiple of 2 hosts"):
+        pipeline_of(dataset).train_batches(num_shards=2)

@@ -1,0 +1,93 @@
+"""The images of a data set, decoded, upright and at the model's size: what batches are made from."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from tfod_transfer import errors
+from tfod_transfer.data import cache, decode, resize
+from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.registry import ModelSpec
+
+_NODE_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:.*", re.DOTALL)  # what TensorFlow puts around a message
+
+
+class ImageSource:
+    """Gives the image of any row of a data set, inside tf.data; decodes it unless the cache has it.
+
+    Attributes:
+      dtype: of the images.
+      description: a sentence on where decoded images are kept, and why.
+    """
+
+    def __init__(
+        self, dataset: DetectionDataset, spec: ModelSpec, dtype: tf.DType, hyperparameters: Hyperparameters
+    ) -> None:
+        """Args: the data set; the model, for its resize; uint8 (rounded) or float32 (exact); the kind of cache."""
+        self._dataset = dataset
+        self._spec = spec
+        self.dtype = dtype
+        self._cache_dir = hyperparameters.cache_dir
+        self._shape = (spec.input_size, spec.input_size, 3)
+        with tf.device("CPU:0"):  # where tf.data works, also when there is a GPU
+            self._paths = tf.constant([os.fsencode(path) for path in dataset.image_paths])
+            self._orientations = tf.constant(dataset.orientations, tf.int32)
+            self._is_unfinished = tf.Variable(tf.zeros([len(dataset)], tf.bool), trainable=False)
+            self._store, self.description = cache.open_store(
+                hyperparameters.cache, hyperparameters.cache_dir, len(dataset), self._shape, dtype, self._identify
+            )
+
+    def image(self, row: tf.Tensor) -> tf.Tensor:
+        """Returns the image of a row, int64 scalar, as [S, S, 3]."""
+        stored = self._store.read(row)
+        image = tf.cond(tf.size(stored) > 0, lambda: stored, lambda: self._decode_and_store(row))
+        return tf.ensure_shape(image, self._shape)
+
+    def explain(self, error: tf.errors.OpError) -> None:
+        """Raises a better error in place of one that tf.data raised, if a file of this source was its cause.
+
+        Raises:
+          DataError: an image file is missing or does not decode.
+          UsageError: a decoded image cannot be written to the cache.
+        """
+        for row in np.flatnonzero(self._is_unfinished.numpy()):
+            try:
+                self._decode(tf.constant(row))
+            except tf.errors.OpError as cause:
+                raise errors.DataError(
+                    f"{self._dataset.image_paths[row]}: expected an image that decodes; {_plain(cause)}. "
+                    "Put the file right or take it out of the data."
+                ) from None
+        if self._cache_dir and self._cache_dir in error.message:
+            raise errors.UsageError(
+                f"cache_dir: {_plain(error)}. Free some space, or choose another folder or cache=none."
+            ) from None
+
+    def _decode_and_store(self, row: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([cache.set_row(self._is_unfinished, row, True)]):
+            image = self._decode(row)
+        with tf.control_dependencies([image]):
+            done = cache.set_row(self._is_unfinished, row, False)
+        with tf.control_dependencies([done, self._store.write(row, image)]):
+            return tf.identity(image)
+
+    def _decode(self, row: tf.Tensor) -> tf.Tensor:
+        image = decode.decode_image(tf.io.read_file(self._paths[row]))
+        image = resize.resize(decode.orient(image, self._orientations[row]), self._spec)
+        return resize.to_uint8(image) if self.dtype == tf.uint8 else image
+
+    def _identify(self, row: int) -> str:
+        """All that the decoded image of a row depends on, besides its shape and type."""
+        path = os.path.abspath(self._dataset.image_paths[row])
+        stat = os.stat(path)
+        return f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{self._dataset.orientations[row]}\n{tf.__version__}"
+
+
+def _plain(error: tf.errors.OpError) -> str:
+    """TensorFlow's message without the names of its nodes."""
+    return _NODE_NAMES.sub("", error.message).split("\n")[0].rstrip(". ")

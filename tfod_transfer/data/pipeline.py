@@ -1,0 +1,203 @@
+"""From a data set's columns to batches: read, decode, turn upright, cache, augment, resize, pad.
+
+All that is random is a function of (seed, epoch, image), and the cache only saves time: the batches of a run that
+resumes at any step, on any machine, are those of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfod_transfer import errors
+from tfod_transfer.data import augmentation, resize
+from tfod_transfer.data.augmentation import Example
+from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.images import ImageSource
+from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.registry import ModelSpec
+
+_BOXES_MULTIPLE = 8
+_PREFETCHED_BATCHES = 2
+
+Batch = dict[str, tf.Tensor]
+
+
+class InputPipeline:
+    """The batches of one data set for one model; to be kept for a whole run, since it holds the decoded images.
+
+    A batch is a dict of images uint8 or float32 [B, S, S, 3] (RGB, 0..255), boxes float32 [B, M, 4] (normalised
+    [ymin, xmin, ymax, xmax]), classes int32 [B, M] (-1: padding), image_ids int64 [B] (rows of the data set; -1: a
+    padding image) and original_sizes int32 [B, 2] (height, width of the upright photograph). M is the same in all
+    batches: the most boxes that an image of the data set has, rounded up. Crowd boxes are left out.
+
+    Attributes:
+      max_boxes: M.
+      steps_per_epoch: batches until every image was used; the last one is filled up from the start of its epoch.
+    """
+
+    def __init__(self, dataset: DetectionDataset, spec: ModelSpec, hyperparameters: Hyperparameters) -> None:
+        """Args: the images; the model; batch size, seed, augmentation and cache.
+
+        Raises:
+          DataError: there are no images.
+        """
+        if not len(dataset):
+            raise errors.DataError(f"there are no images to make batches of ({dataset.description}).")
+        self._dataset = dataset
+        self._spec = spec
+        self._hyperparameters = hyperparameters
+        is_used = ~dataset.is_crowd
+        offsets = np.concatenate([[0], np.cumsum(is_used)])[dataset.offsets]
+        with tf.device("CPU:0"):  # where tf.data works, also when there is a GPU
+            self._boxes = tf.constant(dataset.boxes[is_used])
+            self._classes = tf.constant(dataset.classes[is_used])
+            self._offsets = tf.constant(offsets, tf.int64)
+            self._sizes = tf.constant(dataset.sizes)
+        self._sources: dict[tf.DType, ImageSource] = {}
+        self.max_boxes = -(-max(int(np.diff(offsets).max()), 1) // _BOXES_MULTIPLE) * _BOXES_MULTIPLE
+        self.steps_per_epoch = -(-len(dataset) // hyperparameters.batch_size)
+
+    def train_batches(self, start_step: int = 0, *, shard: int = 0, num_shards: int = 1) -> tf.data.Dataset:
+        """Returns the batches from `start_step` on, without an end; all are full, images are uint8.
+
+        Args:
+          start_step: counted from the beginning of the run; images of earlier steps are not read.
+          shard: which part of each batch to give, 0..num_shards - 1; for one of several hosts.
+          num_shards: number of equal parts.
+
+        Raises:
+          UsageError: the batch cannot be divided equally.
+        """
+        share, rest = divmod(self._hyperparameters.batch_size, num_shards)
+        if rest:
+            raise errors.UsageError(f"batch_size {share * num_shards + rest} must be a multiple of {num_shards} hosts.")
+        first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
+
+        def rows_and_epochs(epoch: tf.Tensor) -> tf.data.Dataset:
+            rows = self._rows_of(epoch)[:, shard * share : (shard + 1) * share]
+            rows = rows[tf.where(epoch == first_epoch, first_step, 0) :]
+            return tf.data.Dataset.from_tensor_slices((tf.reshape(rows, [-1]), tf.repeat(epoch, tf.size(rows))))
+
+        source = self._source(tf.uint8)
+        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+        return _batched(
+            epochs.flat_map(rows_and_epochs), lambda row, epoch: self._training_example(source, row, epoch), share
+        )
+
+    def eval_batches(self, *, exact: bool = True) -> tf.data.Dataset:
+        """Returns every image once, in order, not augmented; the last batch is filled up with padding images.
+
+        Args:
+          exact: images are float32, as the exported model makes them; else rounded to uint8, a quarter of the memory.
+        """
+        batch_size = self._hyperparameters.batch_size
+        source = self._source(tf.float32 if exact else tf.uint8)
+        nothing = Example(
+            tf.zeros([self._spec.input_size, self._spec.input_size, 3], source.dtype),
+            self._boxes[:0],
+            self._classes[:0],
+        )
+        padding = tf.data.Dataset.from_tensors(self._batchable(nothing, np.int64(-1), np.ones(2, np.int32)))
+        return _batched(
+            tf.data.Dataset.range(len(self._dataset)),
+            lambda row: self._batchable(self._example(source, row), row, self._sizes[row]),
+            batch_size,
+            padding.repeat(-len(self._dataset) % batch_size),
+        )
+
+    def image_indices_of(self, step: int) -> npt.NDArray[np.int64]:
+        """Returns the rows, int64 [B], of the images in a training batch."""
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        with tf.device("CPU:0"):
+            rows: npt.NDArray[np.int64] = self._rows_of(tf.constant(epoch, tf.int64))[step_of_epoch].numpy()
+        return rows
+
+    def images_of_step(self, step: int) -> list[str]:
+        """Returns the paths of the images in a training batch."""
+        return [self._dataset.image_paths[row] for row in self.image_indices_of(step)]
+
+    @property
+    def cache_descriptions(self) -> list[str]:
+        """Where the decoded images are kept, a sentence for each kind of batches made so far."""
+        return [source.description for source in self._sources.values()]
+
+    @contextlib.contextmanager
+    def naming_files(self) -> Iterator[None]:
+        """Turns TensorFlow's error for a bad image, anywhere in a block that uses batches, into one with its name.
+
+        Raises:
+          DataError: an image file is missing or does not decode.
+          UsageError: a decoded image cannot be written to the cache.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            for source in self._sources.values():
+                source.explain(error)
+            raise
+
+    def _rows_of(self, epoch: tf.Tensor) -> tf.Tensor:
+        """The rows of each batch of an epoch, int64 [steps_per_epoch, B]; the last batch wraps to the epoch's start."""
+        # TensorFlow's index_shuffle would not do: with a seed of (seed, epoch) it gave 256 orders in 4000 epochs.
+        keys = tf.random.stateless_uniform(
+            [len(self._dataset)], [self._hyperparameters.seed, epoch], None, None, tf.int64, alg="philox"
+        )
+        order = tf.argsort(keys, stable=True)
+        places = tf.range(self.steps_per_epoch * self._hyperparameters.batch_size) % len(self._dataset)
+        rows = tf.cast(tf.gather(order, places), tf.int64)
+        return tf.reshape(rows, [self.steps_per_epoch, self._hyperparameters.batch_size])
+
+    def _source(self, dtype: tf.DType) -> ImageSource:
+        if dtype not in self._sources:
+            self._sources[dtype] = ImageSource(self._dataset, self._spec, dtype, self._hyperparameters)
+        return self._sources[dtype]
+
+    def _training_example(self, source: ImageSource, row: tf.Tensor, epoch: tf.Tensor) -> Batch:
+        size = self._spec.input_size
+        example = self._example(source, row)
+        if self._hyperparameters.augmentation != "none":
+            seed = tf.stack([tf.constant(self._hyperparameters.seed << 32, tf.int64) + epoch, row])
+            augment = augmentation.AUGMENTATIONS[self._hyperparameters.augmentation]
+            example = augment(example, self._sizes[row], seed, 1.0 / size)
+            # ResizeBilinear is nearly twice as fast on float32 as on uint8.
+            image = resize.to_uint8(resize.stretch(tf.cast(example.image, tf.float32), size))
+            example = example._replace(image=image)
+        return self._batchable(example, row, self._sizes[row])
+
+    def _example(self, source: ImageSource, row: tf.Tensor) -> Example:
+        boxes = slice(self._offsets[row], self._offsets[row + 1])
+        return Example(source.image(row), self._boxes[boxes], self._classes[boxes])
+
+    def _batchable(self, example: Example, row: tf.Tensor, size: tf.Tensor) -> Batch:
+        missing = self.max_boxes - tf.shape(example.boxes)[0]
+        boxes = tf.pad(example.boxes, [[0, missing], [0, 0]])
+        classes = tf.pad(example.classes, [[0, missing]], constant_values=-1)
+        return {
+            "images": example.image,
+            "boxes": tf.ensure_shape(boxes, [self.max_boxes, 4]),
+            "classes": tf.ensure_shape(classes, [self.max_boxes]),
+            "image_ids": row,
+            "original_sizes": size,
+        }
+
+
+def _batched(
+    inputs: tf.data.Dataset, example: Callable[..., Batch], batch_size: int, padding: tf.data.Dataset | None = None
+) -> tf.data.Dataset:
+    """Makes an example of each input, then batches; examples of `padding` come last."""
+    threads = os.cpu_count() or 1
+    options = tf.data.Options()
+    options.deterministic = True
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1  # images in parallel, not parts of one: less work, by 5 %
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # see train_batches
+    examples = inputs.map(example, num_parallel_calls=threads)
+    if padding is not None:
+        examples = examples.concatenate(padding)
+    return examples.batch(batch_size, drop_remainder=True).prefetch(_PREFETCHED_BATCHES).with_options(options)
