@@ -25,7 +25,7 @@ class Weights:
     def __init__(self) -> None:
         self.epoch = -1
         self.stop_training = False
-        self.optimizer = types.SimpleNamespace(learning_rate=lambda step: 0.5 / (step + 1))
+        self.optimizer = types.SimpleNamespace(learning_rate=np.float32(0.25))
 
     def get_weights(self) -> list[np.ndarray]:
         return [np.array(self.epoch)]

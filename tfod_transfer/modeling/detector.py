@@ -36,7 +36,7 @@ class Network(NamedTuple):
     head: heads.WeightSharedHead
 
 
-class Detector(tf_keras.Model):  # type: ignore[misc]  # tf_keras has no types
+class Detector(tf_keras.Model):
     """Raw RGB images [B, S, S, 3] in 0..255 (uint8 or float32) -> DetectorOutput.
 
     Attributes:

@@ -25,7 +25,7 @@ CLASS_BIAS = -4.6  # a probability of 0.01 for every class at the start (focal l
 KERNEL_STDDEV = 0.01
 
 
-class Tower(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class Tower(tf_keras.layers.Layer):
     """`num_convs` convolutions, shared by the levels.
 
     Args:
@@ -70,7 +70,7 @@ class Tower(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no typ
         return x
 
 
-class WeightSharedHead(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class WeightSharedHead(tf_keras.layers.Layer):
     """P3 ... P7 -> box encodings [B, A, 4] and class logits [B, A, slots], levels, rows, columns, anchors in order.
 
     Args:

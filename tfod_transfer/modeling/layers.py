@@ -49,7 +49,7 @@ class LayerSettings:
     seed: int
 
 
-class Convolution(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class Convolution(tf_keras.layers.Layer):
     """A SAME-padded dense, depthwise or separable convolution whose output can be scaled and shifted for free.
 
     Variables are named as in a checkpoint: `kernel` (dense), `depthwise_kernel` (depthwise), both `depthwise_kernel`
@@ -117,7 +117,7 @@ class Convolution(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has 
         return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
 
 
-class BatchNorm(tf_keras.layers.BatchNormalization):  # type: ignore[misc]  # tf_keras has no types
+class BatchNorm(tf_keras.layers.BatchNormalization):
     """Keras' batch norm, built at once, with its checkpoint key."""
 
     def __init__(self, key: str, channels: int, settings: LayerSettings) -> None:
@@ -136,7 +136,7 @@ class BatchNorm(tf_keras.layers.BatchNormalization):  # type: ignore[misc]  # tf
         return scale, self.beta - self.moving_mean * scale
 
 
-class ConvBatchNorm(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class ConvBatchNorm(tf_keras.layers.Layer):
     """A convolution, batch norm and an activation; weight-shared heads have one batch norm for each pyramid level.
 
     With moving statistics and the policy "folded", the convolution runs with kernel w * gamma / sqrt(variance + eps)

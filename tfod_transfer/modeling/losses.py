@@ -78,7 +78,7 @@ def sigmoid_focal(logits: tf.Tensor, labels: tf.Tensor, alpha: float, gamma: flo
 
 def _sigmoid_focal(alpha: float, gamma: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     # Value and derivative share their logarithm and powers: half the time of automatic differentiation.
-    @tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    @tf.custom_gradient
     def focal(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
         sign = 1.0 - 2.0 * labels
         # With z = x for negatives and -x for positives, the loss is weight * sigmoid(z)^gamma * softplus(z).
@@ -95,7 +95,7 @@ def _sigmoid_focal(alpha: float, gamma: float) -> Callable[[tf.Tensor, tf.Tensor
 
         return power * cross_entropy, gradient
 
-    return focal  # type: ignore[no-any-return]  # TensorFlow has no types
+    return focal
 
 
 def _huber(errors: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ class ServingModule(tf.Module):
         """Args: `detector`, and its 1-based label list ("N/A" first)."""
         super().__init__(name="serving")
         # Behind a function, Keras's own tracking of every layer stays out: a third of the time to save and to load.
-        self._get_detector = lambda: detector
+        self._get_detector: Callable[[], Detector] = lambda: detector
         self._variables = list(detector.variables)
         self._labels = list(labels)
 

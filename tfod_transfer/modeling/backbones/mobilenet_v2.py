@@ -16,7 +16,7 @@ _TAPS = (5, 12)  # blocks whose output is C3 and C4
 _DEPTHWISE_INITIALIZER = normal(math.sqrt(2 / 9))  # He's, of nine inputs: Keras would count all channels
 
 
-class MobileNetV2(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class MobileNetV2(tf_keras.layers.Layer):
     """[B, S, S, 3] normalised images -> C3, C4, C5 at strides 8, 16, 32; C5 is the last 1x1 convolution's output.
 
     Args:

@@ -21,7 +21,7 @@ _FPN = "model/_feature_extractor/_fpn_features_generator"
 _COARSE = "model/_feature_extractor/_coarse_feature_layers"
 
 
-class FeaturePyramid(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras has no types
+class FeaturePyramid(tf_keras.layers.Layer):
     """C3, C4, C5 -> P3 ... P7, each with `depth` channels.
 
     Args:
