@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfod_transfer import errors, hyperparameters
 from tfod_transfer.evaluation.coco_metrics import CocoMetrics
@@ -25,7 +26,7 @@ class Weights:
     def __init__(self) -> None:
         self.epoch = -1
         self.stop_training = False
-        self.optimizer = types.SimpleNamespace(learning_rate=np.float32(0.25))
+        self.optimizer = types.SimpleNamespace(learning_rate=tf.Variable(0.25))
 
     def get_weights(self) -> list[np.ndarray]:
         return [np.array(self.epoch)]

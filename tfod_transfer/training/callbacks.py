@@ -62,7 +62,7 @@ class FiniteLoss(tf_keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         losses = logs or {}
         if not all(math.isfinite(value) for value in losses.values()):
-            rate = float(self.model.optimizer.learning_rate)
+            rate = float(self.model.optimizer.learning_rate.numpy())
             found = ", ".join(f"{name} {value}" for name, value in losses.items())
             raise errors.TrainingError(
                 f"the loss is not a finite number at step {self._steps} ({found}); learning rate {rate:.6g}; "
