@@ -1,9 +1,9 @@
 """Decoded images kept for later epochs, all of one size: in memory, or in a folder.
 
 A store fills as images are first used and answers by row, so that an order that differs in every epoch, and a run that
-resumes at any step, find what is there; tf.data's own `cache` replays one fixed order. Stores are TensorFlow ops only:
-Python inside tf.data waits for the interpreter lock, and its threads can keep a process from ending. A store only saves
-time: what it returns is what decoding would give.
+resumes at any step, find what is there; tf.data's own `cache` replays one fixed order. Stores are TensorFlow ops only,
+since Python inside tf.data waits for the interpreter lock. A store only saves time: what it returns is what decoding
+would give.
 """
 
 from __future__ import annotations

@@ -159,6 +159,11 @@ class InputPipeline:
         return self._sources[dtype]
 
     def _training_example(self, source: ImageSource, row: tf.Tensor, epoch: tf.Tensor) -> Batch:
+        """An augmented example.
+
+        Crops are enlarged from the cached image, hence a little soft: against crops of the photograph, the 50 highest
+        scores of a trained 320 detector move by 0.03 on average, to either side; by 0.016 when a crop moves by a pixel.
+        """
         size = self._spec.input_size
         example = self._example(source, row)
         if self._hyperparameters.augmentation != "none":
