@@ -49,9 +49,9 @@ def test_a_store_works_inside_tf_data(store: cache.ImageStore) -> None:
         with tf.control_dependencies([stored, store.write(row, tf.fill(SHAPE, tf.cast(row, tf.uint8)))]):
             return tf.size(stored), tf.identity(row)
 
-    sizes = [int(size) for size, _ in tf.data.Dataset.range(3).repeat(2).map(through, num_parallel_calls=2)]
-    assert sizes[:3] == [0, 0, 0]
-    assert sizes[4:] == [90, 90]
+    rows = tf.data.Dataset.range(3).map(through, num_parallel_calls=2)
+    assert [int(size) for size, _ in rows] == [0, 0, 0]
+    assert [int(size) for size, _ in rows] == [90, 90, 90]
 
 
 def test_no_store_keeps_nothing() -> None:
