@@ -40,7 +40,7 @@ def main() -> None:
         detector = build_detector(spec, data.train.num_classes)
     trainer = Trainer(detector, data.train, data.validation, settings, strategy)
     loop = trainer.input.train_batches()
-    constant = tf.data.Dataset.from_tensors(next(iter(loop))).cache().repeat()
+    constant = tf.data.Dataset.from_tensors(next(iter(loop))).repeat().with_options(loop.options())
 
     def images_per_second(batches: tf.data.Dataset) -> float:
         started = time.perf_counter()

@@ -115,9 +115,11 @@ class Hyperparameters:
     )
     max_pixels: int = _field(50_000_000, "largest image that is decoded, in pixels", minimum=1)
     cache: str = _field(
-        "auto", "decoded images: auto takes memory if they fit, else none", choices=("auto", "memory", "disk", "none")
+        "auto",
+        "decoded images: auto takes memory if they fit in half of what is free, else cache_dir if given, else none",
+        choices=("auto", "memory", "disk", "none"),
     )
-    cache_dir: str = _field("", "folder for cache=disk")
+    cache_dir: str = _field("", "folder for decoded images on disk")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -156,6 +156,12 @@ def test_each_epoch_has_every_image_and_is_filled_up_from_its_start(dataset: Det
     assert len(set(orders)) == 4
 
 
+def test_nothing_waits_for_the_tuner_of_tf_data(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset)
+    for batches in (pipeline.train_batches(), pipeline.eval_batches()):
+        assert batches.options().autotune.enabled is False
+
+
 def test_a_batch_may_be_larger_than_the_data_set(dataset: DetectionDataset) -> None:
     pipeline = pipeline_of(dataset, batch_size=16)
     (batch,) = taken(pipeline.train_batches(), 1)

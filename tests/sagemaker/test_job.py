@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -20,6 +21,7 @@ class Runs:
     def __init__(self, base, monkeypatch):
         self.base, self.monkeypatch, self.options = base, monkeypatch, None
         (base / "input" / "data" / "training").mkdir(parents=True)
+        monkeypatch.setattr(os, "environ", dict(os.environ))  # a job adds to it
         monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
         monkeypatch.setattr(fit, "fit", self.fit)
 

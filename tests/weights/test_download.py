@@ -239,6 +239,8 @@ def test_hub_finds_its_own_cache_where_we_look(
     server.body = packed(zoo)
     spec = spec_for(zoo, server.url)
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("TFOD_TRANSFER_CACHE", raising=False)
+    monkeypatch.delenv(weights.CHANNEL, raising=False)
     hub.resolve(spec.checkpoint.url)
     found = weights.resolve_pretrained(spec)
     assert "from the cache" in found.origin

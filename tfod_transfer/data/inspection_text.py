@@ -66,6 +66,6 @@ def _anchors(fit: inspection.AnchorFit) -> str:
     low, middle, high = (f"{side:g}" for side in fit.sides_px)
     return (
         f"at the {fit.input_size} px input of {fit.model_id} the sides are {low} / {middle} / {high} px; best anchor "
-        f"IoU {fit.median_iou:.2f} in the median; for {fit.share_unmatched:.1%} of {fit.boxes_compared} boxes it is below "
-        f"{inspection.MATCHING_IOU}: each of those is learnt from a single anchor"
+        f"IoU {fit.median_iou:.2f} in the median; for {fit.share_unmatched:.1%} of {fit.boxes_compared} boxes it is "
+        f"below {inspection.MATCHING_IOU}: each of those is learnt from a single anchor"
     )

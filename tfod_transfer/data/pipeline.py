@@ -199,6 +199,8 @@ def _batched(
     threads = os.cpu_count() or 1
     options = tf.data.Options()
     options.deterministic = True
+    # Nothing is left to tune, and the tuner's thread sleeps ever longer: an iterator waits for it before it goes away.
+    options.autotune.enabled = False
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1  # images in parallel, not parts of one: less work, by 5 %
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # see train_batches

@@ -25,7 +25,7 @@ class ServingModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def detect_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Detects objects in encoded images (JPEG, PNG, BMP, GIF) of any size.
+        """Detects objects in encoded images (JPEG or PNG) of any size.
 
         Args:
           image_bytes: string [B].
