@@ -67,8 +67,6 @@ def test_missing_references_are_visible(built_model: Any, shared: Any) -> None:
 
 
 def test_every_zoo_model_restores_completely_and_runs(built_model: Any, shared: Any, tmp_path: Any) -> None:
-    if built_model.checkpoint.url is None:
-        pytest.skip(f"{built_model.model_id} is not of the zoo")
     reference = Reference(built_model, shared)
     detector = restored(reference, reference.write_checkpoint(tmp_path))
     size = built_model.input_size
