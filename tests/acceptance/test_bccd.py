@@ -28,7 +28,7 @@ def test_three_epochs_find_blood_cells(command: Command, shared: Shared, tmp_pat
     done = command("evaluate", model_dir, data / "test", "--output_dir", tmp_path / "results")
     assert done.status == 0, done.error
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
-    assert metrics["AP50"] > 0.5
+    assert metrics["AP50"] > 0.65  # 0.72 when this was written
     assert set(metrics["per_class"]) == {"RBC", "WBC", "Platelets"}
 
 
