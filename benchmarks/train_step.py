@@ -27,7 +27,7 @@ import tensorflow as tf
 from tfod_transfer import registry
 from tfod_transfer.modeling import losses, matcher
 from tfod_transfer.modeling.detector import Detector, build_detector
-from tfod_transfer.modeling.layers import BatchNormPolicy
+from tfod_transfer.modeling.layers import BatchNormPolicy, Execution
 
 Times = dict[str, list[float]]
 
@@ -43,7 +43,9 @@ def main() -> None:
     spec = registry.load_registry().get(arguments.model_id)
     batch = random_batch(spec.input_size, arguments.batch_size)
     policies: tuple[BatchNormPolicy, ...] = ("fused", "folded")
-    detectors = {policy: build_detector(spec, NUM_CLASSES, batch_norm_policy=policy) for policy in policies}
+    detectors = {
+        policy: build_detector(spec, NUM_CLASSES, execution=Execution(batch_norm=policy)) for policy in policies
+    }
     steps = {policy: training_step(detector, batch) for policy, detector in detectors.items()}
     steps["network"] = network_step(detectors["folded"], batch["images"])
     elapsed, processor = alternate(steps, arguments.steps)

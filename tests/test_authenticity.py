@@ -49,7 +49,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, 
 
 
 def spec_of(prefix: pathlib.Path, **fields: Any) -> registry.ModelSpec:
-    spec = registry.load_registry().entry(FPNLITE_320)
+    spec = registry.load_registry().get(FPNLITE_320)
     data = prefix.with_name("ckpt-0.data-00000-of-00001").stat().st_size
     source = dataclasses.replace(spec.checkpoint, **{"data_bytes": data, "tensor_crc_digest": None, **fields})
     return dataclasses.replace(spec, checkpoint=source, parameters=25)

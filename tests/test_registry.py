@@ -62,7 +62,7 @@ def test_the_ids_are_those_of_jumpstart_and_the_demo(models: registry.Registry) 
 
 @pytest.mark.parametrize("suffix", JUMPSTART)
 def test_a_zoo_entry_says_what_is_published_about_it(models: registry.Registry, suffix: str) -> None:
-    spec = models.entry(PREFIX + suffix)
+    spec = models.get(PREFIX + suffix)
     archive, input_size, coco_map, parameters = JUMPSTART[suffix]
     assert spec.checkpoint.url == f"{ZOO}{archive}.tar.gz"
     assert (spec.checkpoint.name, spec.checkpoint.archive) == (archive, f"{archive}.tar.gz")
@@ -76,7 +76,7 @@ def test_a_zoo_entry_says_what_is_published_about_it(models: registry.Registry, 
 def test_a_zoo_entry_agrees_with_the_keys_of_its_checkpoint(
     models: registry.Registry, suffix: str, shared: Callable[[str], pathlib.Path]
 ) -> None:
-    spec = models.entry(PREFIX + suffix)
+    spec = models.get(PREFIX + suffix)
     keys = json.loads(shared(f"zoo/keys/{spec.checkpoint.name}.json").read_text())
     floats = sum(math.prod(entry["shape"]) for entry in keys if entry["dtype"] == "float32")
     assert spec.parameters == floats
@@ -104,7 +104,7 @@ def test_a_zoo_entry_agrees_with_the_keys_of_its_checkpoint(
 def test_the_digest_is_over_the_known_checksums(
     models: registry.Registry, suffix: str, shared: Callable[[str], pathlib.Path]
 ) -> None:
-    checkpoint = models.entry(PREFIX + suffix).checkpoint
+    checkpoint = models.get(PREFIX + suffix).checkpoint
     path = shared("zoo/crc32c") / f"{checkpoint.name}.json"
     if not path.exists():
         assert checkpoint.tensor_crc_digest is None
@@ -156,7 +156,7 @@ def test_families_differ_where_their_checkpoints_do(models: registry.Registry) -
 
 
 def test_the_coco_label_map_has_80_names_in_90_slots(models: registry.Registry) -> None:
-    names = models.entry(FPNLITE_320).class_names
+    names = models.get(FPNLITE_320).class_names
     assert len([name for name in names if name]) == len({name for name in names if name}) == 80
     holes = [number for number, name in enumerate(names, start=1) if name is None]
     assert holes == [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
@@ -177,28 +177,29 @@ def test_a_typing_error_is_answered_with_the_nearest_id(models: registry.Registr
         models.get("yolo")
 
 
-def test_a_model_that_is_not_built_is_shown_but_not_used(models: registry.Registry) -> None:
-    unavailable = [spec for spec in models if not spec.available]
-    assert unavailable, "drop this test once every architecture is built"
-    for spec in unavailable:
-        assert models.entry(spec.model_id) is spec
-        with pytest.raises(errors.RegistryError, match=rf"{spec.architecture}' is not built yet.* nearest .*'(\S+)'\."):
-            models.get(spec.model_id)
-    with pytest.raises(errors.RegistryError, match="fpnlite-640x640"):
-        models.get(PREFIX + "resnet50-v1-fpn-1024x1024-coco17-tpu-8")
+# EfficientNet's layers above the last tap come with the checkpoint, and no detector runs them.
+EFFICIENTNET_TOP = "model/_feature_extractor/classification_backbone/"
 
 
-def test_what_is_available_can_be_built_and_has_as_many_parameters_as_it_says(models: registry.Registry) -> None:
+@pytest.mark.parametrize("spec", list(registry.load_registry()), ids=lambda spec: spec.model_id)
+def test_every_model_has_exactly_the_variables_of_its_checkpoint(
+    spec: registry.ModelSpec, shared: Callable[[str], pathlib.Path]
+) -> None:
     from tfod_transfer.modeling import detector
 
-    assert {spec.architecture for spec in models} >= registry.BUILT_ARCHITECTURES
-    for spec in models:
-        if spec.available:
-            built = detector.build_detector(spec, spec.num_classes)
-            assert sum(math.prod(variable.shape) for variable in built.variables) == spec.parameters, spec.model_id
-        else:
-            with pytest.raises(errors.RegistryError):
-                detector.build_detector(spec, spec.num_classes)
+    built = detector.build_detector(spec, spec.num_classes)
+    found = {key: list(variable.shape) for key, variable in built.checkpoint_variables().items()}
+    assert len(found) == len(built.variables)
+    if spec.checkpoint.path:
+        assert sum(math.prod(shape) for shape in found.values()) == spec.parameters
+        return
+    keys = json.loads(shared(f"zoo/keys/{spec.checkpoint.name}.json").read_text())
+    expected = {each["key"]: each["shape"] for each in keys if each["key"].startswith("model/")}
+    top = (
+        {key for key in expected if key.startswith(EFFICIENTNET_TOP)} if "efficientdet" in spec.architecture else set()
+    )
+    assert found == {key: shape for key, shape in expected.items() if key not in top}
+    assert sum(math.prod(shape) for shape in expected.values()) == spec.parameters
 
 
 # what is wrong: (path into the document, new value (None removes), words of the error)

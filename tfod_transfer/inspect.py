@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     from tfod_transfer import registry
 
-    spec = registry.load_registry().entry(options.model_id)
+    spec = registry.load_registry().get(options.model_id)
     datasets = _read(options)
 
     from tfod_transfer.data import inspection, inspection_text

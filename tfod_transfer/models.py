@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if options.command == "list":
         print(_json([described(spec) for spec in models]) if options.json else table(models))
         return None
-    spec = models.entry(options.model_id)
+    spec = models.get(options.model_id)
     if options.defaults:
         print(_json(hyperparameters.documented_defaults(spec.defaults)))
     else:
@@ -59,7 +59,7 @@ def table(models: registry.Registry) -> str:
             str(spec.input_size),
             f"{spec.parameters / 1e6:.1f}M",
             "-" if spec.coco_map is None else f"{spec.coco_map:.1f}",
-            f"ready, {weights.locality(spec.checkpoint)}" if spec.available else "not built yet",
+            f"ready, {weights.locality(spec.checkpoint)}",
         )
         for spec in models
     ]
@@ -71,8 +71,6 @@ def described(spec: registry.ModelSpec) -> dict[str, Any]:
     """An entry as JSON-like data, with what follows from it."""
     return {
         **dataclasses.asdict(spec),
-        "available": spec.available,
-        "unavailable_reason": spec.unavailable_reason,
         "weights": weights.locality(spec.checkpoint),
     }
 

@@ -16,19 +16,27 @@ from tfod_transfer import errors
 
 REGISTRY_FILE = pathlib.Path(__file__).with_name("model_registry.yaml")
 
-#: Architectures that modeling.detector can build.
-BUILT_ARCHITECTURES = frozenset({"ssd_mobilenet_v2_fpnlite"})
-
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
     """What a detector of some architecture is made of.
 
     Attributes:
+      backbone: a key of `modeling.backbones.BACKBONES`, such as "resnet50".
+      decoder: a key of `modeling.decoders.DECODERS`: "fpn", "bifpn" or "ssd_feature_maps".
+      head: a key of `modeling.heads.HEADS`: one tower for boxes and classes ("shared_tower"), one for each
+        ("two_towers"), or convolutions of its own for each feature map ("per_level").
+      convolutions: kind of the 3x3 convolutions in decoder and head, "dense" or "separable".
+      activation: of decoder and head, "relu6" or "swish".
+      normalization: a key of `modeling.preprocessing.NORMALIZATIONS`: how raw pixels become the network's input.
+      anchor_generator: "multiscale_grid" or "ssd", see modeling/anchors.py.
+      augmentation: what the augmentation preset "zoo" means for the model, see data/augmentation.py.
       depth_multiplier: width of a MobileNet backbone; 1.0 for the others.
       feature_depth: channels of the FPN or BiFPN and of the head.
       head_convs: convolutions in a tower of the head.
-      bifpn_iterations: times the BiFPN is repeated; 0 for an FPN.
+      tower_bias: whether those have a bias, although batch norm follows.
+      bifpn_iterations: times the BiFPN is repeated; 0 for other decoders.
+      bifpn_combine: how a BiFPN adds maps up: "fast_attention" has a trained weight for each, "sum" has none.
       min_level: finest feature map, 2^min_level pixels apart.
       max_level: coarsest feature map.
       anchor_scale: side of the smallest square anchor in strides of its level.
@@ -41,12 +49,23 @@ class Structure:
       nms_iou: overlap above which non-max suppression drops a box.
       batch_norm_momentum: of the moving statistics.
       l2: Keras coefficient (half of the pipeline.config's weight) of the kernels that the model regularises.
+      backbone_l2: the same for the backbone.
     """
 
+    backbone: str
+    decoder: Literal["fpn", "bifpn", "ssd_feature_maps"]
+    head: Literal["shared_tower", "two_towers", "per_level"]
+    convolutions: Literal["dense", "separable"]
+    activation: Literal["relu6", "swish"]
+    normalization: str
+    anchor_generator: Literal["multiscale_grid", "ssd"]
+    augmentation: Literal["crop", "scale_and_crop", "ssd_crop"]
     depth_multiplier: float
     feature_depth: int
     head_convs: int
+    tower_bias: bool
     bifpn_iterations: int
+    bifpn_combine: Literal["fast_attention", "sum"]
     min_level: int
     max_level: int
     anchor_scale: float
@@ -59,6 +78,7 @@ class Structure:
     nms_iou: float
     batch_norm_momentum: float
     l2: float
+    backbone_l2: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +116,7 @@ class ModelSpec:
 
     Attributes:
       model_id: the name that users give.
-      architecture: key of the table of detectors, such as "ssd_mobilenet_v2_fpnlite".
+      architecture: key of the registry's table of architectures, such as "ssd_mobilenet_v2_fpnlite".
       input_size: side of the square that images are resized to, in pixels.
       resizer: "fixed" stretches an image to the square; "keep_aspect_ratio" pads it at the bottom or right.
       class_names: the names of the checkpoint's classes, by class; None where the model has a slot that no class uses.
@@ -107,7 +127,6 @@ class ModelSpec:
       license: SPDX identifier of the weights' licence.
       source: who made the weights, from what.
       defaults: the recipe, hyperparameter name -> value.
-      trainable: whether the model can be fine-tuned.
     """
 
     model_id: str
@@ -122,22 +141,11 @@ class ModelSpec:
     license: str
     source: str
     defaults: dict[str, str | int | float]
-    trainable: bool = True
 
     @property
     def num_classes(self) -> int:
         """Class slots of the pretrained head without background, holes of the label map included."""
         return len(self.class_names)
-
-    @property
-    def available(self) -> bool:
-        """Whether this version of the package can build the model."""
-        return self.architecture in BUILT_ARCHITECTURES
-
-    @property
-    def unavailable_reason(self) -> str | None:
-        """Why the model cannot be used, or None when it can."""
-        return None if self.available else f"its architecture {self.architecture!r} is not built yet"
 
 
 class Registry:
@@ -153,11 +161,11 @@ class Registry:
         return len(self._specs)
 
     def model_ids(self) -> tuple[str, ...]:
-        """Every model_id, of models that cannot be built yet too."""
+        """Every model_id."""
         return tuple(self._specs)
 
-    def entry(self, model_id: str) -> ModelSpec:
-        """Returns a model to look at, available or not.
+    def get(self, model_id: str) -> ModelSpec:
+        """Returns a model.
 
         Raises:
           RegistryError: the model_id is unknown; names the nearest.
@@ -166,25 +174,6 @@ class Registry:
             hint = errors.did_you_mean(model_id, self._specs) or " `python -m tfod_transfer.models` lists them all."
             raise errors.RegistryError(f"unknown model_id {model_id!r}.{hint}")
         return self._specs[model_id]
-
-    def get(self, model_id: str) -> ModelSpec:
-        """Returns a model to use.
-
-        Raises:
-          RegistryError: the model_id is unknown, or its architecture is not built yet; names the nearest.
-        """
-        spec = self.entry(model_id)
-        if not spec.available:
-            nearest = min(
-                (each for each in self if each.available), key=lambda each: _distance(each, spec), default=None
-            )
-            advice = f" The nearest model that is: {nearest.model_id!r}." if nearest else ""
-            raise errors.RegistryError(f"{model_id} cannot be used: {spec.unavailable_reason}.{advice}")
-        return spec
-
-
-def _distance(a: ModelSpec, b: ModelSpec) -> tuple[int, float]:
-    return abs(a.input_size - b.input_size), abs((a.coco_map or 0.0) - (b.coco_map or 0.0))
 
 
 def load_registry(path: str | os.PathLike[str] | None = None) -> Registry:

@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 from golden_reference import TOLERANCES, Reference
 
+from tfod_transfer.data import resize
 from tfod_transfer.modeling import losses, matcher, postprocessing, preprocessing, zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector
+from tfod_transfer.modeling.layers import Execution
 
 pytestmark = pytest.mark.golden
 
@@ -27,7 +29,9 @@ def restored(reference: Any, prefix: str, **options: Any) -> Detector:
 def normalized_first(images: np.ndarray, reference: Any) -> tf.Tensor:
     """The reference's own order. Ours is equal in exact arithmetic; a rounding there grows to 1e-4 in the logits."""
     size = [reference.spec.input_size] * 2
-    return tf.raw_ops.ResizeBilinear(images=preprocessing.normalize(images, reference.spec.architecture), size=size)
+    return tf.raw_ops.ResizeBilinear(
+        images=preprocessing.normalize(images, reference.spec.structure.normalization), size=size
+    )
 
 
 def assert_close(actual: Any, expected: np.ndarray, tolerance: float, what: str) -> None:
@@ -50,12 +54,12 @@ def policy(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def detector(reference: Any, prefix: str, policy: Any) -> Detector:
-    return restored(reference, prefix, batch_norm_policy=policy)
+    return restored(reference, prefix, execution=Execution(batch_norm=policy))
 
 
 @pytest.fixture(scope="module")
 def output(reference: Any, detector: Detector) -> DetectorOutput:
-    return detector(preprocessing.resize(reference.image(), reference.spec)[tf.newaxis])
+    return detector(resize.resize(reference.image(), reference.spec)[tf.newaxis])
 
 
 def test_missing_references_are_visible(built_model: Any, shared: Any) -> None:
@@ -82,8 +86,8 @@ def test_preprocessing_of_six_image_sizes(reference: Any) -> None:
     sizes = [name.removeprefix("image_") for name in golden if name.startswith("image_")]
     assert len(sizes) == 6
     for size in sizes:
-        resized = preprocessing.resize(golden[f"image_{size}"], reference.spec)
-        actual = preprocessing.normalize(resized, reference.spec.architecture)
+        resized = resize.resize(golden[f"image_{size}"], reference.spec)
+        actual = preprocessing.normalize(resized, reference.spec.structure.normalization)
         assert list(actual.shape) == list(golden[f"true_shape_{size}"]), size
         assert_close(actual[::4, ::4], golden[f"out_{size}_every_4"], 1e-6, size)
 

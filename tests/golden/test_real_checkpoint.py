@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfod_transfer import registry
-from tfod_transfer.modeling import postprocessing, preprocessing, zoo_checkpoint
+from tfod_transfer.data import resize
+from tfod_transfer.modeling import postprocessing, zoo_checkpoint
 from tfod_transfer.modeling.detector import build_detector
 
 pytestmark = pytest.mark.golden
@@ -37,7 +38,7 @@ def test_finds(shared: Callable[[str], pathlib.Path], image: str, label: str, bo
     assert len(report.restored) == 384
     assert sorted(key.split("/")[0] for key in report.unused) == ["_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter"]
     pixels = tf.io.decode_jpeg((shared("data/coco_permissive/images") / image).read_bytes())
-    output = detector(preprocessing.resize(pixels, spec)[tf.newaxis])
+    output = detector(resize.resize(pixels, spec)[tf.newaxis])
     detections = postprocessing.detect(output, detector.anchors, spec)
     boxes, classes, scores = (x.numpy()[0] for x in detections[:3])
     found = boxes[(classes == names.index(label)) & (scores > 0.5)]

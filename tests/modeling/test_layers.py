@@ -12,7 +12,7 @@ KINDS = ["dense", "depthwise", "separable"]
 
 
 def make_layer(kind: Any, policy: Any, *, freeze: bool = True, bias: bool = False, levels: int = 1) -> Any:
-    settings = layers.LayerSettings(0.9, freeze, policy, seed=3)
+    settings = layers.LayerSettings(0.9, freeze, layers.Execution(batch_norm=policy), seed=3)
     convolution = layers.Convolution(
         "conv", kind, 6, 6, settings, strides=2, bias_initializer=layers.normal(1.0) if bias else None
     )
@@ -71,7 +71,7 @@ def test_levels_share_the_convolution_but_not_the_batch_norm() -> None:
 
 def test_keys_and_initial_values_depend_on_key_and_seed() -> None:
     def kernel(key: str, seed: int) -> np.ndarray:
-        settings = layers.LayerSettings(0.9, True, "folded", seed)
+        settings = layers.LayerSettings(0.9, True, layers.Execution(), seed)
         (named,) = layers.Convolution(key, "dense", 3, 4, settings).checkpoint_variables().items()
         assert named[0] == f"{key}/kernel/.ATTRIBUTES/VARIABLE_VALUE"
         return named[1].numpy()

@@ -50,9 +50,7 @@ def restore(detector: Detector, prefix: str, **options: Any) -> zoo_checkpoint.R
     )
 
 
-@pytest.mark.parametrize(
-    "model_id", [spec.model_id for spec in registry.load_registry() if spec.available and spec.checkpoint.url]
-)
+@pytest.mark.parametrize("model_id", [spec.model_id for spec in registry.load_registry() if spec.checkpoint.url])
 def test_variables_are_those_of_the_zoo(model_id: str, shared: Callable[[str], pathlib.Path]) -> None:
     spec = registry.load_registry().get(model_id)
     entries = json.loads(shared(f"zoo/keys/{spec.checkpoint.name}.json").read_text())

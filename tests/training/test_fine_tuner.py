@@ -20,7 +20,7 @@ DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
 
 @pytest.fixture(scope="module")
 def spec() -> registry.ModelSpec:
-    return dataclasses.replace(registry.load_registry().entry(DEMO), input_size=64)
+    return dataclasses.replace(registry.load_registry().get(DEMO), input_size=64)
 
 
 def batch(num_boxes: int = 2) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def test_the_top_layer_is_the_class_head(spec: registry.ModelSpec) -> None:
 
 @pytest.mark.parametrize("num_boxes", [2, 0], ids=["boxes", "no boxes"])
 def test_the_loss_falls(frozen: FineTuner, num_boxes: int) -> None:
-    bias = frozen.detector.head.class_layer.bias
+    bias = frozen.detector.head.class_layers[0].bias
     bias.assign(tf.zeros_like(bias))  # every anchor half sure of every class: there is much to unlearn
     losses = train(frozen, batch(num_boxes), steps=8)
     assert np.isfinite(losses).all()

@@ -8,9 +8,11 @@ import numpy.typing as npt
 from tfod_transfer.registry import ModelSpec
 
 
-def anchors_per_cell(spec: ModelSpec) -> int:
-    """How many anchors every cell of a feature map has."""
-    return len(spec.structure.aspect_ratios) * spec.structure.scales_per_octave
+def anchors_per_cell(spec: ModelSpec) -> list[int]:
+    """How many anchors a cell of each feature map has, finest map first."""
+    structure = spec.structure
+    count = len(structure.aspect_ratios) * structure.scales_per_octave
+    return [count] * (structure.max_level - structure.min_level + 1)
 
 
 def generate(spec: ModelSpec) -> npt.NDArray[np.float32]:

@@ -19,7 +19,11 @@ BATCH_NORM_EPSILON = 1e-3  # of every model in the zoo
 
 BatchNormPolicy = Literal["fused", "folded"]
 ConvolutionKind = Literal["dense", "depthwise", "separable"]
+Activation = Callable[[tf.Tensor], tf.Tensor]
 Initializer = Callable[[int], tf_keras.initializers.Initializer]
+Padding = Literal["SAME"] | int
+
+ACTIVATIONS: dict[str, Activation] = {"relu6": tf.nn.relu6, "swish": tf.nn.silu}
 
 
 def normal(stddev: float) -> Initializer:
@@ -27,9 +31,29 @@ def normal(stddev: float) -> Initializer:
     return lambda seed: tf_keras.initializers.RandomNormal(stddev=stddev, seed=seed)
 
 
+def truncated_normal(stddev: float) -> Initializer:
+    """N(0, stddev), cut off at two standard deviations, as a function of a seed."""
+    return lambda seed: tf_keras.initializers.TruncatedNormal(stddev=stddev, seed=seed)
+
+
 def constant(value: float) -> Initializer:
     """The same value everywhere, whatever the seed."""
     return lambda seed: tf_keras.initializers.Constant(value)
+
+
+@dataclasses.dataclass
+class Execution:
+    """How the layers of one detector compute. It may change from one trace to the next: results agree to rounding.
+
+    Attributes:
+      dtype: of activations and convolutions; variables, losses and boxes are float32 always.
+      batch_norm: how batch norm with moving statistics runs: "fused" after the convolution, or "folded" into it.
+      constant_weights: traced functions hold folded weights as constants instead of reading variables; for export.
+    """
+
+    dtype: tf.DType = tf.float32
+    batch_norm: BatchNormPolicy = "folded"
+    constant_weights: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,25 +63,36 @@ class LayerSettings:
     Attributes:
       batch_norm_momentum: of the moving statistics.
       freeze_batch_norm: training uses the moving statistics and leaves them alone; scale and offset still train.
-      batch_norm_policy: how batch norm with moving statistics runs: "fused" after the convolution, or "folded" into it.
+      execution: how the layers compute.
       seed: decides every initial value, together with the variable's key.
     """
 
     batch_norm_momentum: float
     freeze_batch_norm: bool
-    batch_norm_policy: BatchNormPolicy
+    execution: Execution
     seed: int
 
 
-class Convolution(tf_keras.layers.Layer):
-    """A SAME-padded dense, depthwise or separable convolution whose output can be scaled and shifted for free.
+class Block(tf_keras.layers.Layer):
+    """A layer that takes tensors of any type as they are, where Keras would cast them to the layer's own."""
+
+    def __init__(self) -> None:
+        super().__init__(autocast=False)
+        self.built = True
+
+
+class Convolution(Block):
+    """A dense, depthwise or separable convolution whose output can be scaled and shifted for free.
 
     Variables are named as in a checkpoint: `kernel` (dense), `depthwise_kernel` (depthwise), both `depthwise_kernel`
     and `pointwise_kernel` (separable, nothing in between), and `bias`.
 
     Args:
       key: checkpoint key of the layer, e.g. "model/_feature_extractor/classification_backbone/layer_with_weights-0".
+      padding: "SAME", or that many zeros on each side.
       l2: coefficient of the squared kernel in the regularisation loss; a separable pointwise kernel has none.
+      pointwise_l2: the same for a separable pointwise kernel.
+      bias_l2: the same for the bias.
     """
 
     def __init__(
@@ -70,13 +105,18 @@ class Convolution(tf_keras.layers.Layer):
         *,
         kernel_size: int = 3,
         strides: int = 1,
+        padding: Padding = "SAME",
         kernel_initializer: Initializer = tf_keras.initializers.HeNormal,
         pointwise_initializer: Initializer = tf_keras.initializers.GlorotUniform,
         bias_initializer: Initializer | None = None,
         l2: float = 0.0,
+        pointwise_l2: float = 0.0,
+        bias_l2: float = 0.0,
     ) -> None:
         super().__init__()
         self.key, self.kind, self.strides, self.filters, self._seed = key, kind, strides, filters, settings.seed
+        self._padding = padding if padding == "SAME" else [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
+        self._execution = settings.execution
         size = (kernel_size, kernel_size)
         first = "kernel" if kind == "dense" else "depthwise_kernel"
         shape = (*size, in_channels, filters if kind == "dense" else 1)
@@ -85,43 +125,53 @@ class Convolution(tf_keras.layers.Layer):
             shape = (1, 1, in_channels, filters)
             self._kernels["pointwise_kernel"] = self._variable("pointwise_kernel", shape, pointwise_initializer)
         self.bias = None if bias_initializer is None else self._variable("bias", (filters,), bias_initializer)
-        self.l2_coefficients = {f"{key}/{first}{KEY_SUFFIX}": l2} if l2 else {}
-        self.built = True
+        coefficients = {first: l2, "pointwise_kernel": pointwise_l2, "bias": bias_l2}
+        self.l2_coefficients = {f"{key}/{name}{KEY_SUFFIX}": value for name, value in coefficients.items() if value}
 
     def _variable(self, name: str, shape: Sequence[int], initializer: Initializer) -> tf.Variable:
         seed = zlib.crc32(f"{self._seed}:{self.key}/{name}".encode())
-        # Always read in float32: folding in a lower precision would round twice.
-        return self.add_weight(name, shape, initializer=initializer(seed), experimental_autocast=False)
+        return self.add_weight(name, shape, initializer=initializer(seed))
 
     def checkpoint_variables(self) -> dict[str, tf.Variable]:
         """Maps each variable's checkpoint key to the variable."""
         named = self._kernels if self.bias is None else {**self._kernels, "bias": self.bias}
         return {f"{self.key}/{name}{KEY_SUFFIX}": variable for name, variable in named.items()}
 
-    def call(self, x: tf.Tensor, scale: tf.Tensor | None = None, shift: tf.Tensor | None = None) -> tf.Tensor:
-        """Convolves [B, H, W, in_channels]; then multiplies by `scale` and adds `shift`, both [filters], if given."""
+    def call(self, x: tf.Tensor, norm: BatchNorm | None = None) -> tf.Tensor:
+        """Convolves [B, H, W, in_channels] in the type of `x`, with `norm`'s moving statistics folded in if given."""
+        if self._execution.constant_weights:
+            with tf.init_scope():
+                tensors = [None if each is None else tf.cast(each, x.dtype).numpy() for each in self._folded(norm)]
+            *kernels, bias = (None if each is None else tf.constant(each) for each in tensors)
+        else:
+            # Folded in float32 and then cast: folding in a lower precision would round twice.
+            *kernels, bias = (None if each is None else tf.cast(each, x.dtype) for each in self._folded(norm))
+        strides = [1, self.strides, self.strides, 1]
+        if self.kind == "dense":
+            x = tf.nn.conv2d(x, kernels[0], strides, self._padding)
+        else:
+            x = tf.nn.depthwise_conv2d(x, kernels[0], strides, self._padding)
+            if self.kind == "separable":
+                x = tf.nn.conv2d(x, kernels[1], 1, "SAME")
+        return x if bias is None else tf.nn.bias_add(x, bias)
+
+    def _folded(self, norm: BatchNorm | None) -> list[tf.Tensor | None]:
+        """The kernels in order, then the bias or None, all float32; with `norm`, scaled and shifted as it does."""
         *first, last = (tf.convert_to_tensor(kernel) for kernel in self._kernels.values())
-        bias = self.bias
-        if scale is not None:
+        bias = None if self.bias is None else tf.convert_to_tensor(self.bias)
+        if norm is not None:
+            scale, shift = norm.scale_and_shift()
             # A depthwise kernel is [h, w, filters, 1], the others end in filters.
             last = last * (scale[:, tf.newaxis] if self.kind == "depthwise" else scale)
             bias = shift if bias is None else bias * scale + shift
-        strides = [1, self.strides, self.strides, 1]
-        if self.kind == "dense":
-            x = tf.nn.conv2d(x, tf.cast(last, x.dtype), strides, "SAME")
-        else:
-            depthwise = first[0] if first else last
-            x = tf.nn.depthwise_conv2d(x, tf.cast(depthwise, x.dtype), strides, "SAME")
-            if self.kind == "separable":
-                x = tf.nn.conv2d(x, tf.cast(last, x.dtype), 1, "SAME")
-        return x if bias is None else tf.nn.bias_add(x, tf.cast(bias, x.dtype))
+        return [*first, last, bias]
 
 
 class BatchNorm(tf_keras.layers.BatchNormalization):
     """Keras' batch norm, built at once, with its checkpoint key."""
 
     def __init__(self, key: str, channels: int, settings: LayerSettings) -> None:
-        super().__init__(momentum=settings.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON)
+        super().__init__(momentum=settings.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON, autocast=False)
         self.key = key
         self.build((None, None, None, channels))
 
@@ -136,7 +186,7 @@ class BatchNorm(tf_keras.layers.BatchNormalization):
         return scale, self.beta - self.moving_mean * scale
 
 
-class ConvBatchNorm(tf_keras.layers.Layer):
+class ConvBatchNorm(Block):
     """A convolution, batch norm and an activation; weight-shared heads have one batch norm for each pyramid level.
 
     With moving statistics and the policy "folded", the convolution runs with kernel w * gamma / sqrt(variance + eps)
@@ -148,20 +198,19 @@ class ConvBatchNorm(tf_keras.layers.Layer):
         convolution: Convolution,
         norm_keys: Sequence[str],
         settings: LayerSettings,
-        activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu6,
+        activation: Activation | None = tf.nn.relu6,
     ) -> None:
         super().__init__()
         self.convolution = convolution
         self.norms = [BatchNorm(key, convolution.filters, settings) for key in norm_keys]
         self._settings, self._activation = settings, activation
-        self.built = True
 
     def call(self, x: tf.Tensor, level: int = 0, training: bool = False) -> tf.Tensor:
         """Returns [B, H', W', filters]; `level` chooses the batch norm."""
         norm = self.norms[level]
         batch_statistics = training and not self._settings.freeze_batch_norm
-        if self._settings.batch_norm_policy == "folded" and not batch_statistics:
-            x = self.convolution(x, *norm.scale_and_shift())
+        if self._settings.execution.batch_norm == "folded" and not batch_statistics:
+            x = self.convolution(x, norm)
         else:
             x = norm(self.convolution(x), training=batch_statistics)
         return x if self._activation is None else self._activation(x)

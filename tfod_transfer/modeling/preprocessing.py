@@ -1,16 +1,26 @@
-"""From an upright RGB image to the network's input, in training, evaluation and export alike."""
+"""From raw RGB to the network's input, in training, evaluation and export alike; `data.resize` came before."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from tfod_transfer.data.resize import resize as resize
+# name -> (scale, offset) of the channels: network input = scale * raw + offset.
+NORMALIZATIONS: dict[str, tuple[list[float], list[float]]] = {
+    "symmetric": ([2.0 / 255.0] * 3, [-1.0] * 3),
+    "mean_subtracted": ([1.0] * 3, [-123.68, -116.779, -103.939]),
+    "standardized": (
+        [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],
+        [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
+    ),
+}
 
-# architecture -> (scale, offset) of each channel: network input = scale * raw + offset.
-_NORMALIZATION = {"ssd_mobilenet_v2_fpnlite": (2.0 / 255.0, -1.0)}
 
+def normalize(images: tf.Tensor, normalization: str) -> tf.Tensor:
+    """Raw RGB [..., 3] in 0..255, any number type -> float32 [..., 3] as the backbone was trained with.
 
-def normalize(images: tf.Tensor, architecture: str) -> tf.Tensor:
-    """Raw RGB [..., 3] in 0..255, any number type -> float32 [..., 3] as the backbone was trained with."""
-    scale, offset = _NORMALIZATION[architecture]
-    return tf.cast(images, tf.float32) * scale + offset
+    Args:
+      images: the images.
+      normalization: a key of NORMALIZATIONS.
+    """
+    scale, offset = NORMALIZATIONS[normalization]
+    return tf.cast(images, tf.float32) * tf.constant(scale) + tf.constant(offset)

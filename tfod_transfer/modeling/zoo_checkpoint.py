@@ -84,11 +84,12 @@ def num_classes_in(prefix: str, spec: ModelSpec) -> int:
       CheckpointError: not a readable checkpoint, or not one with the head of this model.
     """
     shapes = _Reader(prefix).shapes
-    channels = shapes.get(heads.CLASS_BIAS_KEY, (0,))[0]
-    per_cell = anchors.anchors_per_cell(spec)
+    key = heads.class_bias_key(spec.structure)
+    channels = shapes.get(key, (0,))[0]
+    per_cell = anchors.anchors_per_cell(spec)[-1]
     if not channels or channels % per_cell:
         raise errors.CheckpointError(
-            f"{prefix}: expected a class head with {per_cell} anchors for each cell ({heads.CLASS_BIAS_KEY}), as "
+            f"{prefix}: expected a class head with {per_cell} anchors for each cell ({key}), as "
             f"{spec.model_id} has; found {channels or 'no'} channels among {len(shapes)} variables: "
             f"{_listed(shapes)}. Is this the checkpoint of another model?"
         )
@@ -129,9 +130,15 @@ def restore(
     )
     variables = detector.checkpoint_variables()
     rows_change = set() if head.keeps_all else _class_rows(detector)
-    _require_match(prefix, reader, {key: tuple(v.shape) for key, v in variables.items()}, rows_change)
+    _require_match(
+        prefix,
+        reader,
+        {key: tuple(v.shape) for key, v in variables.items()},
+        rows_change,
+        detector.backbone.unused_checkpoint_keys,
+    )
 
-    fresh = set(detector.head.class_layer.checkpoint_variables()) if head.keeps_none else set()
+    fresh = set(_class_variables(detector)) if head.keeps_none else set()
     values = {key: reader.read(key) for key in variables if key not in fresh}
     restored = {key: value.size for key, value in values.items()}
     reinitialized = {key: int(np.prod(variables[key].shape)) for key in fresh}
@@ -217,16 +224,31 @@ class _Reader:
         )
 
 
+def _class_variables(detector: Detector) -> dict[str, tf.Variable]:
+    """The variables of the class head's last layers, by checkpoint key."""
+    layers = detector.head.class_layers
+    return {key: variable for layer in layers for key, variable in layer.checkpoint_variables().items()}
+
+
 def _class_rows(detector: Detector) -> set[str]:
     """Checkpoint keys of the class head's variables that have a row for each anchor and slot."""
-    layer = detector.head.class_layer
-    return {key for key, variable in layer.checkpoint_variables().items() if variable.shape[-1] == layer.filters}
+    widths = {layer.filters for layer in detector.head.class_layers}
+    return {key for key, variable in _class_variables(detector).items() if variable.shape[-1] in widths}
 
 
-def _require_match(prefix: str, reader: _Reader, model: Mapping[str, tuple[int, ...]], rows_change: set[str]) -> None:
-    """Raises CheckpointError unless names, types and shapes agree, class rows aside; lists both differences."""
+def _require_match(
+    prefix: str, reader: _Reader, model: Mapping[str, tuple[int, ...]], rows_change: set[str], unused: str | None
+) -> None:
+    """Raises CheckpointError unless names, types and shapes agree, class rows aside; lists both differences.
+
+    Keys that begin with `unused` may be left over.
+    """
     missing = [key for key in model if key not in reader.shapes]
-    left_over = [key for key in reader.shapes if key not in model and not _KNOWN_UNUSED.match(key)]
+    left_over = [
+        key
+        for key in reader.shapes
+        if key not in model and not _KNOWN_UNUSED.match(key) and not (unused and key.startswith(unused))
+    ]
     misshapen = []
     for key in model.keys() & reader.shapes.keys():
         drop = -1 if key in rows_change else None

@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 import tf_keras
 
-from tfod_transfer.modeling.layers import ConvBatchNorm, Convolution, LayerSettings, normal
+from tfod_transfer.modeling.layers import Block, ConvBatchNorm, Convolution, LayerSettings, normal
 
 _KEY = "model/_feature_extractor/classification_backbone/layer_with_weights-"
 # (expansion, filters, repetitions, stride of the first): table 2 of the paper.
@@ -16,7 +16,7 @@ _TAPS = (5, 12)  # blocks whose output is C3 and C4
 _DEPTHWISE_INITIALIZER = normal(math.sqrt(2 / 9))  # He's, of nine inputs: Keras would count all channels
 
 
-class MobileNetV2(tf_keras.layers.Layer):
+class MobileNetV2(Block):
     """[B, S, S, 3] normalised images -> C3, C4, C5 at strides 8, 16, 32; C5 is the last 1x1 convolution's output.
 
     Args:
@@ -26,6 +26,8 @@ class MobileNetV2(tf_keras.layers.Layer):
     Attributes:
       output_channels: channels of C3, C4, C5.
     """
+
+    unused_checkpoint_keys = None
 
     def __init__(self, depth_multiplier: float, settings: LayerSettings, l2: float) -> None:
         super().__init__()
@@ -69,7 +71,7 @@ class MobileNetV2(tf_keras.layers.Layer):
         )
         return ConvBatchNorm(convolution, [f"{_KEY}{number + 1}"], self._settings, tf.nn.relu6 if activation else None)
 
-    def call(self, x: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+    def call(self, x: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> list[tf.Tensor]:
         x = self._stem(x, training=training)
         outputs = []
         for number, (block, residual) in enumerate(zip(self._blocks, self._residual, strict=True)):

@@ -5,50 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tf_keras
 
 from tfod_transfer import errors
 from tfod_transfer.modeling.layers import (
+    ACTIVATIONS,
+    Block,
     ConvBatchNorm,
     Convolution,
-    ConvolutionKind,
-    Initializer,
     LayerSettings,
     constant,
+    normal,
+    truncated_normal,
 )
+from tfod_transfer.registry import Structure
 
 _FPN = "model/_feature_extractor/_fpn_features_generator"
 _COARSE = "model/_feature_extractor/_coarse_feature_layers"
 
 
-class FeaturePyramid(tf_keras.layers.Layer):
-    """C3, C4, C5 -> P3 ... P7, each with `depth` channels.
-
-    Args:
-      in_channels: channels of C3, C4, C5.
-      kind: kind of the 3x3 convolutions: "separable" in FPNLite, "dense" in the larger models.
-      l2: coefficient for the kernels.
+class FeaturePyramid(Block):
+    """C3, C4, C5 -> P3 ... P7, each with `feature_depth` channels.
 
     Raises:
       RegistryError: `input_size` is not a multiple of 32, so that an upsampled map would not fit the finer one.
     """
 
     def __init__(
-        self,
-        in_channels: Sequence[int],
-        depth: int,
-        kind: ConvolutionKind,
-        input_size: int,
-        settings: LayerSettings,
-        kernel_initializer: Initializer,
-        l2: float,
+        self, in_channels: Sequence[int], structure: Structure, input_size: int, settings: LayerSettings
     ) -> None:
+        """Args: channels of C3, C4, C5; the structure; side of the network's input in pixels; settings."""
         super().__init__()
         if input_size % 32:
             raise errors.RegistryError(
                 f"a feature pyramid needs an input size that is a multiple of 32, found {input_size}: "
                 f"use {round(input_size / 32) * 32 or 32}"
             )
+        depth, l2 = structure.feature_depth, structure.l2
+        kernel_initializer = truncated_normal(0.03) if structure.backbone.startswith("resnet") else normal(0.01)
 
         def lateral(key: str, channels: int) -> Convolution:
             return Convolution(
@@ -66,7 +59,7 @@ class FeaturePyramid(tf_keras.layers.Layer):
         def smoothing(key: str, strides: int) -> ConvBatchNorm:
             convolution = Convolution(
                 f"{key}/0",
-                kind,
+                structure.convolutions,
                 depth,
                 depth,
                 settings,
@@ -74,7 +67,7 @@ class FeaturePyramid(tf_keras.layers.Layer):
                 kernel_initializer=kernel_initializer,
                 l2=l2,
             )
-            return ConvBatchNorm(convolution, [f"{key}/1"], settings)
+            return ConvBatchNorm(convolution, [f"{key}/1"], settings, ACTIVATIONS[structure.activation])
 
         c3, c4, c5 = in_channels
         self._lateral_5 = lateral("top_layers/0", c5)
