@@ -148,7 +148,7 @@ def class_rows(model_dir):
     """The class head's weights and biases by class name, one row of all of them for each class."""
     import tensorflow as tf
 
-    from tfod_transfer.modeling import heads
+    from tfod_transfer.modeling.heads import weight_shared
 
     info = artifact.load(model_dir).info
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(model_dir / "checkpoint"))
@@ -156,7 +156,7 @@ def class_rows(model_dir):
     parts = [
         reader.get_tensor(key).reshape(-1, slots)
         for key in sorted(reader.get_variable_to_shape_map())
-        if key.startswith(heads.CLASS_KEY) and "depthwise" not in key
+        if key.startswith(weight_shared.CLASS_KEY) and "depthwise" not in key
     ]
     assert len(parts) == 2, "a kernel and a bias"
     return dict(zip(info.class_names, np.concatenate(parts)[:, 1:].T, strict=True))
