@@ -23,10 +23,13 @@ def encode(boxes: tf.Tensor, anchors: npt.NDArray[np.float32], scales: Sequence[
     return tf.concat(codes, axis=-1) * tf.constant(scales, tf.float32)
 
 
-def decode(encodings: tf.Tensor, anchors: npt.NDArray[np.float32], scales: Sequence[float]) -> tf.Tensor:
-    """Inverse of `encode`: [..., A, 4] of (ty, tx, th, tw) -> [..., A, 4] of [ymin, xmin, ymax, xmax], not clipped."""
+def decode(encodings: tf.Tensor, anchors: npt.NDArray[np.float32] | tf.Tensor, scales: Sequence[float]) -> tf.Tensor:
+    """Inverse of `encode`: [..., A, 4] of (ty, tx, th, tw) -> [..., A, 4] of [ymin, xmin, ymax, xmax], not clipped.
+
+    `anchors` are float32 [A, 4] or [..., A, 4].
+    """
     codes = tf.cast(encodings, tf.float32) / tf.constant(scales, tf.float32)
-    anchor_middles, anchor_sizes = _middles_and_sizes(tf.constant(anchors, tf.float32))
+    anchor_middles, anchor_sizes = _middles_and_sizes(tf.convert_to_tensor(anchors, tf.float32))
     middles = codes[..., :2] * anchor_sizes + anchor_middles
     half = tf.exp(codes[..., 2:]) * anchor_sizes / 2
     return tf.concat([middles - half, middles + half], axis=-1)

@@ -57,26 +57,30 @@ def detect(
       score_threshold: only boxes above it.
       nms_iou: overlap with a better box of the same class above which a box goes; None for the model's own.
     """
-    scores = tf.sigmoid(tf.cast(output.class_logits, tf.float32))
-    if spec.structure.background_slot:
-        scores = scores[..., 1:]
-    boxes = box_coder.decode(output.box_encodings, anchors, spec.structure.box_coder_scales)
+    logits = tf.cast(output.class_logits, tf.float32)[..., int(spec.structure.background_slot) :]
     iou = spec.structure.nms_iou if nms_iou is None else nms_iou
 
-    def best_of(boxes: tf.Tensor, scores: tf.Tensor) -> Detections:
+    def best_of(encodings: tf.Tensor, scores: tf.Tensor, anchors: npt.NDArray[np.float32] | tf.Tensor) -> Detections:
+        boxes = box_coder.decode(encodings, anchors, spec.structure.box_coder_scales)
         return _best(boxes, scores, windows, max_detections, score_threshold, iou)
 
     num_candidates = _CANDIDATES_PER_DETECTION * max_detections
     if len(anchors) <= num_candidates:
-        return best_of(boxes, scores)
+        return best_of(output.box_encodings, tf.sigmoid(logits), anchors)
     # A box is suppressed by better ones only. So where the anchors with the highest scores fill all places with boxes
-    # that beat every other anchor's, the result is exact, and suppression has seen a tenth of the boxes.
-    ranked, rows = tf.math.top_k(tf.reduce_max(scores, axis=-1), num_candidates + 1)
-    bar = ranked[:, -1:]
-    candidates = tf.gather(scores, rows, batch_dims=1)
-    first = best_of(tf.gather(boxes, rows, batch_dims=1), tf.where(candidates > bar[..., tf.newaxis], candidates, 0.0))
+    # that beat every other anchor's, the result is exact, and only few boxes are decoded and compared.
+    ranked, rows = tf.math.top_k(tf.reduce_max(logits, axis=-1), num_candidates + 1)
+    bar = tf.sigmoid(ranked[:, -1:])
+    candidates = tf.sigmoid(tf.gather(logits, rows, batch_dims=1))
+    first = best_of(
+        tf.gather(output.box_encodings, rows, batch_dims=1),
+        tf.where(candidates > bar[..., tf.newaxis], candidates, 0.0),
+        tf.gather(tf.constant(anchors), rows),
+    )
     exact = (first.num_detections == max_detections) | (bar[:, 0] <= score_threshold)
-    detections: Detections = tf.cond(tf.reduce_all(exact), lambda: first, lambda: best_of(boxes, scores))
+    detections: Detections = tf.cond(
+        tf.reduce_all(exact), lambda: first, lambda: best_of(output.box_encodings, tf.sigmoid(logits), anchors)
+    )
     return detections
 
 
