@@ -8,7 +8,9 @@ from typing import Protocol
 import tensorflow as tf
 
 from tfod_transfer import errors
+from tfod_transfer.modeling.backbones.mobilenet_v1 import MobileNetV1
 from tfod_transfer.modeling.backbones.mobilenet_v2 import MobileNetV2
+from tfod_transfer.modeling.backbones.resnet import ResNet
 from tfod_transfer.modeling.layers import LayerSettings
 from tfod_transfer.registry import Structure
 
@@ -29,9 +31,15 @@ class Backbone(Protocol):
 
 
 BACKBONES: dict[str, Callable[[Structure, LayerSettings], Backbone]] = {
+    "mobilenet_v1": lambda structure, settings: MobileNetV1(
+        structure.depth_multiplier, settings, structure.backbone_l2
+    ),
     "mobilenet_v2": lambda structure, settings: MobileNetV2(
         structure.depth_multiplier, settings, structure.backbone_l2
     ),
+    "resnet50": lambda structure, settings: ResNet((3, 4, 6, 3), settings, structure.backbone_l2),
+    "resnet101": lambda structure, settings: ResNet((3, 4, 23, 3), settings, structure.backbone_l2),
+    "resnet152": lambda structure, settings: ResNet((3, 8, 36, 3), settings, structure.backbone_l2),
 }
 
 
