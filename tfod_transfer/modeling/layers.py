@@ -212,5 +212,6 @@ class ConvBatchNorm(Block):
         if self._settings.execution.batch_norm == "folded" and not batch_statistics:
             x = self.convolution(x, norm)
         else:
-            x = norm(self.convolution(x), training=batch_statistics)
+            x = self.convolution(x)
+            x = tf.cast(norm(x, training=batch_statistics), x.dtype)  # Keras gives what its variables are
         return x if self._activation is None else self._activation(x)
