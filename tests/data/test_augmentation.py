@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,25 +12,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfod_transfer import hyperparameters, registry
 from tfod_transfer.data import augmentation, resize
 from tfod_transfer.data.augmentation import Example
 
 SIDE = 64
 MIN_SIDE = 1 / SIDE
-
-zoo_in_graph = tf.function(
-    augmentation.zoo,
-    input_signature=[
-        Example(
-            tf.TensorSpec([SIDE, SIDE, 3], tf.uint8),
-            tf.TensorSpec([None, 4], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-        ),
-        tf.TensorSpec([2], tf.int32),
-        tf.TensorSpec([2], tf.int64),
-        tf.TensorSpec([], tf.float32),
-    ],
-)
+ZOO = augmentation.PRESETS["zoo"]
+KINDS = list(ZOO)
 
 
 def random_boxes(seed: int, count: int) -> npt.NDArray[np.float32]:
@@ -38,9 +32,9 @@ def random_boxes(seed: int, count: int) -> npt.NDArray[np.float32]:
     return boxes.astype(np.float32)
 
 
-def example_of(boxes: npt.NDArray[np.float32]) -> Example:
+def example_of(boxes: npt.NDArray[np.float32], height: int = SIDE, width: int = SIDE) -> Example:
     """An image without content; the class of a box is its number, so that a box can be told again."""
-    return Example(tf.zeros([SIDE, SIDE, 3], tf.uint8), tf.constant(boxes), tf.range(len(boxes)))
+    return Example(tf.zeros([height, width, 3], tf.uint8), tf.constant(boxes), tf.range(len(boxes)))
 
 
 def assert_sound(example: Example) -> None:
@@ -50,72 +44,106 @@ def assert_sound(example: Example) -> None:
     assert (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all()
 
 
-def expected_after_crop(
-    boxes: npt.NDArray[np.float32], window: npt.NDArray[np.int32]
-) -> dict[int, npt.NDArray[np.float32]]:
-    """Box number -> box, of those that keep at least `MIN_SIDE` of the window in both directions."""
-    low, high = window[:2] / SIDE, window[2:] / SIDE
-    visible = np.clip(boxes.reshape(-1, 2, 2), low, high)
-    moved = ((visible - low) / (high - low)).reshape(-1, 4)
-    # Away from the threshold, so that float32 decides as float64 does.
-    return {i: box for i, box in enumerate(moved) if (box[2:] - box[:2]).min() > MIN_SIDE * 1.001}
+@functools.cache
+def in_graph(kind: str) -> Callable[..., Example]:
+    """A preset's change as tf.data runs it: any photograph, any boxes."""
+    return tf.function(
+        lambda example, size, seed: ZOO[kind](example, size, seed, SIDE),
+        input_signature=[
+            Example(
+                tf.TensorSpec([None, None, 3], tf.uint8),
+                tf.TensorSpec([None, 4], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+            ),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([2], tf.int64),
+        ],
+    )
 
 
+def test_presets_are_the_hyperparameters_choices_and_zoo_knows_every_kind_of_model() -> None:
+    (field,) = [f for f in dataclasses.fields(hyperparameters.Hyperparameters) if f.name == "augmentation"]
+    assert set(augmentation.PRESETS) == set(field.metadata["choices"])
+    assert set(ZOO) == set(typing.get_args(typing.get_type_hints(registry.Structure)["augmentation"]))
+    assert not augmentation.PRESETS["none"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(
     seed=st.integers(0, 2**31 - 1), run=st.integers(0, 2**62), height=st.integers(1, 3000), width=st.integers(1, 3000)
 )
-@settings(max_examples=100, deadline=None)
-def test_zoo_leaves_sound_boxes_with_their_classes(seed: int, run: int, height: int, width: int) -> None:
-    """100 examples of 100 boxes, eagerly and in a graph."""
+@settings(max_examples=40, deadline=None)
+def test_boxes_stay_sound_and_keep_their_classes(kind: str, seed: int, run: int, height: int, width: int) -> None:
+    """40 photographs of 100 boxes, whole in the square, eagerly and in a graph."""
     boxes = random_boxes(seed, 100)
-    arguments = tf.constant([height, width]), tf.constant([run, seed], tf.int64), tf.constant(MIN_SIDE)
-    eager = augmentation.zoo(example_of(boxes), *arguments)
+    longest = max(height, width)
+    example = example_of(boxes, max(1, SIDE * height // longest), max(1, SIDE * width // longest))
+    arguments = tf.constant([height, width]), tf.constant([run, seed], tf.int64)
+    eager = ZOO[kind](example, *arguments, SIDE)
     assert_sound(eager)
-    graph = zoo_in_graph(example_of(boxes), *arguments)
-    for one, other in zip(eager, graph, strict=True):
+    assert min(eager.image.shape[:2]) >= 1
+    for one, other in zip(eager, in_graph(kind)(example, *arguments), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_zoo_is_the_same_inside_tf_data() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_inside_tf_data_nothing_differs(kind: str) -> None:
     boxes, size = random_boxes(7, 50), tf.constant([480, 640])
     dataset = tf.data.Dataset.range(20).map(
-        lambda row: augmentation.zoo(example_of(boxes), size, tf.stack([tf.constant(3, tf.int64), row]), MIN_SIDE)
+        lambda row: ZOO[kind](example_of(boxes), size, tf.stack([tf.constant(3, tf.int64), row]), SIDE)
     )
     for row, inside in enumerate(dataset):
-        outside = augmentation.zoo(example_of(boxes), size, tf.constant([3, row], tf.int64), MIN_SIDE)
+        outside = ZOO[kind](example_of(boxes), size, tf.constant([3, row], tf.int64), SIDE)
         for one, other in zip(inside, outside, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-@given(seed=st.integers(0, 2**31 - 1), corners=st.tuples(*[st.integers(0, SIDE)] * 4))
-@settings(max_examples=100, deadline=None)
-def test_crop_moves_each_box_with_its_class(seed: int, corners: tuple[int, int, int, int]) -> None:
-    (top, bottom), (left, right) = sorted(corners[:2]), sorted(corners[2:])
-    window = np.array([top, left, max(bottom, top + 1), max(right, left + 1)], np.int32)
-    window = np.minimum(window, [SIDE - 1, SIDE - 1, SIDE, SIDE]).astype(np.int32)
-    boxes = random_boxes(seed, 100)
-    cropped = augmentation.crop(example_of(boxes), tf.constant(window), MIN_SIDE)
-    assert_sound(cropped)
-    assert tuple(cropped.image.shape[:2]) == tuple(window[2:] - window[:2])
-    actual = dict(zip(cropped.classes.numpy().tolist(), cropped.boxes.numpy(), strict=True))
-    for number, box in expected_after_crop(boxes, window).items():
-        np.testing.assert_allclose(actual[number], box, atol=1e-4)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_part_of_the_seed_changes_the_result(kind: str) -> None:
+    boxes, size = random_boxes(1, 10), tf.constant([480, 640])
+
+    def augmented(*seed: int) -> bytes:
+        result: bytes = in_graph(kind)(example_of(boxes), size, tf.constant(seed, tf.int64)).boxes.numpy().tobytes()
+        return result
+
+    seeds = [(1, row) for row in range(8)] + [(2, row) for row in range(8)] + [(1 + (1 << 32), 1)]
+    assert augmented(1, 2) == augmented(1, 2)
+    # A crop of mirror_and_ssd_crop that is kept whole may come twice.
+    assert len({augmented(*seed) for seed in seeds}) >= 12
 
 
-def test_boxes_stay_on_their_object() -> None:
-    """A white rectangle on black: wherever it goes, its box goes."""
-    for seed in range(60):
-        top, left, bottom, right = 10, 25, 30, 60
-        image = np.zeros((SIDE, SIDE, 3), np.uint8)
-        image[top:bottom, left:right] = 255
-        box = tf.constant([[top, left, bottom, right]], tf.float32) / SIDE
-        example = Example(tf.constant(image), box, tf.constant([4]))
-        cropped = augmentation.zoo(example, tf.constant([SIDE, SIDE]), tf.constant([1, seed], tf.int64), MIN_SIDE)
-        rows, columns = np.nonzero(cropped.image.numpy()[..., 0])
-        height, width = cropped.image.shape[:2]
-        seen = [rows.min() / height, columns.min() / width, (rows.max() + 1) / height, (columns.max() + 1) / width]
-        np.testing.assert_allclose(cropped.boxes.numpy(), [seen], atol=1e-6)
-        assert cropped.classes.numpy().tolist() == [4]
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(SIDE, SIDE), (48, SIDE), (SIDE, 40)], ids=["square", "wide", "high"])
+def test_boxes_stay_on_their_object(kind: str, shape: tuple[int, int]) -> None:
+    """A white rectangle on gray: wherever it goes, its box goes."""
+    top, left, bottom, right = 10, 25, 30, 38
+    image = np.full((*shape, 3), 20, np.uint8)
+    image[top:bottom, left:right] = 255
+    box = np.float32([[top, left, bottom, right]]) / np.tile(shape, 2)
+    example = Example(tf.constant(image), tf.constant(box, tf.float32), tf.constant([4]))
+    seen_at = set()
+    for seed in range(40):
+        augmented = in_graph(kind)(example, tf.constant(shape), tf.constant([1, seed], tf.int64))
+        pixels = augmented.image.numpy()[..., 0].astype(float)
+        rows, columns = np.nonzero(pixels > 127)
+        if not len(augmented.boxes):  # hidden, or a strip of it
+            assert not len(rows) or kind == "ssd_crop" or (pixels > 250).sum() < 40
+            continue
+        assert augmented.classes.numpy().tolist() == [4]
+        seen = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+        actual = augmented.boxes.numpy()[0] * np.tile(pixels.shape, 2)
+        # A stretched edge is as wide as its pixels.
+        np.testing.assert_allclose(actual, seen, atol=1.5 if kind == "scale_and_crop" else 1e-4)
+        seen_at.add(tuple(seen))
+    assert len(seen_at) > 10
+
+
+def test_zoo_mirrors_half_of_the_images() -> None:
+    left = tf.concat([tf.fill([SIDE, SIDE // 2, 3], 255), tf.zeros([SIDE, SIDE // 2, 3], tf.int32)], axis=1)
+    example = Example(tf.cast(left, tf.uint8), tf.zeros([0, 4]), tf.zeros([0], tf.int32))
+    size = tf.constant([SIDE, SIDE])
+    images = [in_graph("crop")(example, size, tf.constant([9, row], tf.int64)).image for row in range(200)]
+    assert 75 < sum(bool(image[0, 0, 0] == 0) for image in images) < 125
 
 
 @pytest.mark.parametrize("width", [40, 64, 100, 1632], ids=lambda width: f"{width} pixels wide")
@@ -123,9 +151,9 @@ def test_a_mirrored_box_lies_as_in_an_image_mirrored_before_the_resize(width: in
     """On a ramp the gray level tells the place: both ways, each box edge must fall on the same level."""
     ramp = np.tile(np.linspace(0, 255, width, dtype=np.float32)[None, :, None], (8, 1, 3))
     box = tf.constant([[0.2, 0.3, 0.8, 0.6]])
-    resized = Example(resize.stretch(tf.constant(ramp), SIDE), box, tf.constant([0]))
-    mirrored = augmentation.flip_horizontally(resized, tf.constant([8, width]), MIN_SIDE)
-    reference = resize.stretch(tf.constant(ramp[:, ::-1]), SIDE).numpy()[0, :, 0]
+    resized = Example(resize.stretch(tf.constant(ramp), [SIDE, SIDE]), box, tf.constant([0]))
+    mirrored = augmentation.flip_horizontally(resized, tf.constant([8, width]), SIDE)
+    reference = resize.stretch(tf.constant(ramp[:, ::-1]), [SIDE, SIDE]).numpy()[0, :, 0]
 
     def level_at(levels: npt.NDArray[np.float32], x: float) -> float:
         inner = slice(4, SIDE - 4)  # the resize repeats the last pixel
@@ -136,49 +164,131 @@ def test_a_mirrored_box_lies_as_in_an_image_mirrored_before_the_resize(width: in
         assert level_at(mirrored.image.numpy()[0, :, 0], float(actual)) == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("aspect_ratios", "areas"), [((0.75, 3.0), (0.75, 1.0)), ((0.5, 2.0), (0.1, 1.0))], ids=["crop", "ssd_crop"]
+)
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (1224, 1632), (300, 300)], ids=str)
-def test_windows_have_the_area_and_aspect_ratio_that_the_zoo_asks_for(size: tuple[int, int]) -> None:
-    image, original = tf.zeros([320, 320, 3], tf.uint8), tf.constant(size)
-    sample = tf.function(lambda seed: augmentation.sample_window(image, original, seed))
+def test_windows_have_the_area_and_aspect_ratio_that_is_asked_for(
+    size: tuple[int, int], aspect_ratios: tuple[float, float], areas: tuple[float, float]
+) -> None:
+    sample = tf.function(
+        lambda seed: augmentation.sample_window(tf.constant(size), seed, aspect_ratios=aspect_ratios, areas=areas)
+    )
     windows = np.array([sample(tf.constant([5, row], tf.int64)).numpy() for row in range(200)])
-    height, width = ((windows[:, 2:] - windows[:, :2]) / 320).T
-    assert ((windows >= 0) & (windows <= 320)).all()
-    assert ((height * width > 0.74) & (height * width <= 1)).all()
+    height, width = (windows[:, 2:] - windows[:, :2]).T
+    assert ((windows >= 0) & (windows <= 1)).all()
+    assert ((height * width > areas[0] - 0.01) & (height * width <= 1)).all()
     ratio = width * size[1] / (height * size[0])
-    assert ((ratio > 0.74) & (ratio < 3.03)).all()
+    assert ((ratio > aspect_ratios[0] * 0.98) & (ratio < aspect_ratios[1] * 1.02)).all()
     assert np.unique(windows, axis=0).shape[0] > 150
-    assert (height * width).min() < 0.8  # the whole range is used
-    assert (height * width).max() > 0.9 * min(1, size[1] / size[0] / 0.75)
+    assert (height * width).min() < areas[0] + 0.05  # the whole range is used
+    assert (height * width).max() > 0.8 * min(1, size[1] / size[0] / aspect_ratios[0])
 
 
 @pytest.mark.parametrize("size", [(3, 4000), (3000, 2), (1, 1)], ids=str)
 def test_an_image_without_such_a_window_is_kept_whole(size: tuple[int, int]) -> None:
-    window = augmentation.sample_window(tf.zeros([SIDE, SIDE, 3]), tf.constant(size), tf.constant([1, 2], tf.int64))
-    assert window.numpy().tolist() == [0, 0, SIDE, SIDE]
+    seed = tf.constant([1, 2], tf.int64)
+    window = augmentation.sample_window(tf.constant(size), seed, aspect_ratios=(0.75, 3.0), areas=(0.75, 1.0))
+    assert window.numpy().tolist() == [0, 0, 1, 1]
 
 
-def test_zoo_mirrors_half_of_the_images() -> None:
-    left = tf.concat([tf.fill([SIDE, SIDE // 2, 3], 255), tf.zeros([SIDE, SIDE // 2, 3], tf.int32)], axis=1)
-    example = Example(tf.cast(left, tf.uint8), tf.zeros([0, 4]), tf.zeros([0], tf.int32))
-    size = tf.constant([SIDE, SIDE])
-    images = [zoo_in_graph(example, size, tf.constant([9, row], tf.int64), MIN_SIDE).image for row in range(200)]
-    mirrored = sum(bool(image[0, 0, 0] == 0) for image in images)
-    assert 75 < mirrored < 125
+@pytest.mark.parametrize("covered", [0.3, 0.9, 1.0])
+def test_a_window_covers_the_share_of_a_box_that_is_asked_for(covered: float) -> None:
+    box = tf.constant([[0.3, 0.4, 0.9, 0.7]])
+    for row in range(50):
+        y0, x0, y1, x1 = augmentation.sample_window(
+            tf.constant([400, 600]), tf.constant([3, row], tf.int64),
+            aspect_ratios=(0.5, 2.0), areas=(0.1, 1.0), boxes=box, covered=covered,
+        ).numpy()  # fmt: skip
+        inside = max(min(y1, 0.9) - max(y0, 0.3), 0) * max(min(x1, 0.7) - max(x0, 0.4), 0)
+        assert inside >= covered * 0.6 * 0.3 - 0.002  # the window lies on whole pixels
 
 
-def test_zoo_changes_with_each_part_of_the_seed() -> None:
-    boxes, size = random_boxes(1, 10), tf.constant([480, 640])
+@given(seed=st.integers(0, 2**31 - 1), corners=st.tuples(*[st.integers(0, SIDE)] * 4), share=st.sampled_from([0, 0.5]))
+@settings(max_examples=60, deadline=None)
+def test_crop_moves_each_box_with_its_class(seed: int, corners: tuple[int, int, int, int], share: float) -> None:
+    (top, bottom), (left, right) = sorted(corners[:2]), sorted(corners[2:])
+    top, left = min(top, SIDE - 1), min(left, SIDE - 1)
+    window = np.float32([top, left, max(bottom, top + 1), max(right, left + 1)]) / SIDE
+    boxes = random_boxes(seed, 100)
+    cropped = augmentation.crop(example_of(boxes), tf.constant(window), SIDE, min_share=share)
+    assert_sound(cropped)
+    assert tuple(cropped.image.shape[:2]) == tuple((window[2:] - window[:2]) * SIDE)
+    actual = dict(zip(cropped.classes.numpy().tolist(), cropped.boxes.numpy(), strict=True))
+    low, high = window[:2].astype(float), window[2:].astype(float)
+    inside = np.clip(boxes.astype(float).reshape(-1, 2, 2), low, high)
+    with np.errstate(invalid="ignore"):
+        shares = np.diff(inside, axis=1).prod(axis=(1, 2)) / np.diff(boxes.reshape(-1, 2, 2), axis=1).prod(axis=(1, 2))
+    moved = ((inside - low) / (high - low)).reshape(-1, 4)
+    for number, box in enumerate(moved):
+        side = (box[2:] - box[:2]).min()
+        # Away from the thresholds, so that float32 decides as float64 does.
+        if side > MIN_SIDE * 1.001 and shares[number] > share + 1e-3:
+            np.testing.assert_allclose(actual[number], box, atol=1e-4)
+        elif side < MIN_SIDE * 0.999 or shares[number] < share - 1e-3:
+            assert number not in actual
 
-    def augmented(*seed: int) -> bytes:
-        result: bytes = (
-            augmentation.zoo(example_of(boxes), size, tf.constant(seed, tf.int64), MIN_SIDE)[1].numpy().tobytes()
-        )
-        return result
 
-    assert augmented(1, 2) == augmented(1, 2)
-    assert len({augmented(1, 2), augmented(1, 3), augmented(2, 2), augmented(1 + (1 << 32), 2)}) == 4
+@pytest.mark.parametrize(
+    ("window", "shape"),
+    [
+        pytest.param((0.0, 0.0, 0.4, 1.0), (1, SIDE), id="less than half of a row"),
+        pytest.param((0.9, 0.2, 1.0, 0.2), (1, 1), id="nothing"),
+        pytest.param((1.0, 1.0, 1.0, 1.0), (1, 1), id="the far corner"),
+    ],
+)
+def test_a_crop_has_at_least_one_pixel(window: tuple[float, ...], shape: tuple[int, int]) -> None:
+    cropped = augmentation.crop(example_of(random_boxes(0, 3), 1, SIDE), tf.constant(window), SIDE)
+    assert tuple(cropped.image.shape[:2]) == shape
 
 
-def test_none_changes_nothing() -> None:
-    example = example_of(random_boxes(0, 5))
-    assert augmentation.none(example, tf.constant([9, 9]), tf.constant([0, 0], tf.int64), MIN_SIDE) == example
+def test_ssd_crop_keeps_a_share_of_the_images_whole_and_drops_what_it_hardly_shows() -> None:
+    boxes = random_boxes(4, 100)
+    example, size = example_of(boxes), tf.constant([SIDE, SIDE])
+    results = [in_graph("ssd_crop")(example, size, tf.constant([2, row], tf.int64)) for row in range(300)]
+    whole = sum(result.image.shape == (SIDE, SIDE, 3) for result in results)
+    assert 0.15 - 0.07 < whole / 300 < 0.15 + 0.12  # whole also where no crop covers enough
+    counts = [len(result.classes) for result in results]
+    assert min(counts) < 10
+    assert max(counts) == ((boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= MIN_SIDE).sum()
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1000, 400), (2, 3000)], ids=str)
+def test_scales_are_those_of_the_zoo_and_the_rest_is_black(size: tuple[int, int]) -> None:
+    """On a white photograph what is not black tells the scale: the side of it, or all when it is larger."""
+    height, width = resize.content_size(
+        tf.constant(size),
+        dataclasses.replace(
+            registry.load_registry().get("tensorflow-od1-ssd-efficientdet-d0-512x512-coco17-tpu-8"), input_size=SIDE
+        ),
+    ).numpy()
+    example = Example(
+        tf.fill([height, width, 3], tf.constant(255, tf.uint8)), tf.zeros([0, 4]), tf.zeros([0], tf.int32)
+    )
+    longest = []
+    for row in range(200):
+        image = in_graph("scale_and_crop")(example, tf.constant(size), tf.constant([6, row], tf.int64)).image.numpy()
+        assert image.shape == (SIDE, SIDE, 3)
+        filled = np.array([(image[:, 0, 0] > 0).sum(), (image[0, :, 0] > 0).sum()])
+        assert image.sum() == pytest.approx(255 * 3 * filled.prod())  # the upper left, and nothing else
+        longest.append(filled.max())
+        if filled.max() < SIDE:
+            assert filled.min() == pytest.approx(max(filled.max() * min(size) / max(size), 1), abs=1)
+    smaller = np.array([side for side in longest if side < SIDE])
+    assert 0.4 < len(smaller) / 200 < 0.55  # .9 of 1.9
+    assert smaller.min() < 0.15 * SIDE
+
+
+def test_a_larger_scale_shows_any_part_of_the_photograph() -> None:
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.uint8)
+    image = tf.constant(np.stack([rows, columns, np.full_like(rows, 200)], axis=-1))
+    example = Example(image, tf.zeros([0, 4]), tf.zeros([0], tf.int32))
+    corners, ends = [], []
+    for row in range(150):
+        shown = in_graph("scale_and_crop")(example, tf.constant([SIDE, SIDE]), tf.constant([6, row], tf.int64)).image
+        if shown[-1, -1, 2] > 0:
+            corners.append(float(shown[0, 0, 0]))
+            ends.append(float(shown[-1, -1, 0]))
+    assert min(corners) < 1
+    assert max(corners) > SIDE * 0.35
+    assert max(ends) > SIDE - 3

@@ -21,6 +21,10 @@ NUM_IMAGES = 7
 SPEC = dataclasses.replace(
     registry.load_registry().get("tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"), input_size=SIZE
 )
+PADDED = dataclasses.replace(
+    registry.load_registry().get("tensorflow-od1-ssd-efficientdet-d0-512x512-coco17-tpu-8"), input_size=SIZE
+)
+both_resizers = pytest.mark.parametrize("spec", [SPEC, PADDED], ids=["fixed", "keep_aspect_ratio"])
 
 
 @pytest.fixture
@@ -55,9 +59,9 @@ def dataset(tmp_path: pathlib.Path) -> DetectionDataset:
     )
 
 
-def pipeline_of(dataset: DetectionDataset, **settings: Any) -> InputPipeline:
+def pipeline_of(dataset: DetectionDataset, spec: registry.ModelSpec = SPEC, **settings: Any) -> InputPipeline:
     given = {"batch_size": 3, "seed": 5, "cache": "memory", **settings}
-    return InputPipeline(dataset, SPEC, hyperparameters.resolve(given))
+    return InputPipeline(dataset, spec, hyperparameters.resolve(given))
 
 
 def taken(batches: tf.data.Dataset, count: int) -> list[dict[str, Any]]:
@@ -71,14 +75,15 @@ def assert_same(actual: Iterable[dict[str, Any]], expected: Iterable[dict[str, A
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def exact_image(dataset: DetectionDataset, row: int) -> np.ndarray:
+def exact_image(dataset: DetectionDataset, row: int, spec: registry.ModelSpec) -> np.ndarray:
     pixels = tf.io.decode_image(tf.io.read_file(dataset.image_paths[row]), channels=3)
     pixels = tf.image.rot90(pixels, 3) if dataset.orientations[row] == 6 else pixels  # 6: turn clockwise
-    return resize.stretch(pixels, SIZE).numpy()
+    return resize.resize(pixels, spec).numpy()
 
 
-def test_a_training_batch(dataset: DetectionDataset) -> None:
-    (batch,) = taken(pipeline_of(dataset).train_batches(), 1)
+@both_resizers
+def test_a_training_batch(dataset: DetectionDataset, spec: registry.ModelSpec) -> None:
+    (batch,) = taken(pipeline_of(dataset, spec).train_batches(), 1)
     assert {name: (value.shape, value.dtype) for name, value in batch.items()} == {
         "images": ((3, SIZE, SIZE, 3), np.uint8),
         "boxes": ((3, 8, 4), np.float32),
@@ -93,8 +98,11 @@ def test_a_training_batch(dataset: DetectionDataset) -> None:
     assert not boxes[~is_box].any()
 
 
-def test_every_shape_is_known_so_that_a_step_is_traced_once(dataset: DetectionDataset) -> None:
-    pipeline = pipeline_of(dataset)
+@both_resizers
+def test_every_shape_is_known_so_that_a_step_is_traced_once(
+    dataset: DetectionDataset, spec: registry.ModelSpec
+) -> None:
+    pipeline = pipeline_of(dataset, spec)
     traces = 0
 
     @tf.function
@@ -220,26 +228,32 @@ def test_shards_make_up_the_whole_batch(dataset: DetectionDataset) -> None:
     assert_same(joined, whole)
 
 
-def test_without_augmentation_training_sees_the_images_of_evaluation(dataset: DetectionDataset) -> None:
-    pipeline = pipeline_of(dataset, augmentation="none", batch_size=1)
+@both_resizers
+def test_without_augmentation_training_sees_the_images_of_evaluation(
+    dataset: DetectionDataset, spec: registry.ModelSpec
+) -> None:
+    pipeline = pipeline_of(dataset, spec, augmentation="none", batch_size=1)
     evaluated = taken(pipeline.eval_batches(exact=False), NUM_IMAGES)
     for batch in taken(pipeline.train_batches(), NUM_IMAGES):
         assert_same([batch], [evaluated[batch["image_ids"][0]]])
 
 
+@both_resizers
 @pytest.mark.parametrize("exact", [True, False])
-def test_evaluation_gives_every_image_once_in_order(dataset: DetectionDataset, exact: bool) -> None:
-    pipeline = pipeline_of(dataset)
+def test_evaluation_gives_every_image_once_in_order(
+    dataset: DetectionDataset, spec: registry.ModelSpec, exact: bool
+) -> None:
+    pipeline = pipeline_of(dataset, spec)
     batches = list(pipeline.eval_batches(exact=exact).as_numpy_iterator())
     assert pipeline.eval_batches(exact=exact).cardinality() == len(batches) == 3
     joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     assert joined["image_ids"].tolist() == [*range(NUM_IMAGES), -1, -1]
     assert joined["images"].dtype == (np.float32 if exact else np.uint8)
     for row in range(NUM_IMAGES):
-        expected = exact_image(dataset, row)
+        expected = exact_image(dataset, row, spec)
         np.testing.assert_array_equal(joined["images"][row], expected if exact else np.round(expected))
         kept = ~dataset.is_crowd[dataset.rows_of(row)]
-        boxes = dataset.boxes[dataset.rows_of(row)][kept]
+        boxes = resize.into_square(dataset.boxes[dataset.rows_of(row)][kept], tf.constant(dataset.sizes[row]), spec)
         np.testing.assert_array_equal(joined["boxes"][row, : len(boxes)], boxes)
         assert (joined["classes"][row, len(boxes) :] == -1).all()
     np.testing.assert_array_equal(joined["original_sizes"][:NUM_IMAGES], dataset.sizes)
@@ -276,6 +290,15 @@ def test_a_photograph_that_changed_is_not_taken_from_the_disk(
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     after = images()
     assert [(before[row] == after[row]).all() for row in range(3)] == [True, False, True]
+
+
+def test_images_of_another_resizer_are_not_taken_from_the_disk(
+    dataset: DetectionDataset, tmp_path: pathlib.Path
+) -> None:
+    for spec in (SPEC, PADDED, SPEC):
+        pipeline = pipeline_of(dataset, spec, cache="disk", cache_dir=str(tmp_path / "cache"))
+        images = taken(pipeline.eval_batches(), 1)[0]["images"]
+        np.testing.assert_array_equal(images, [exact_image(dataset, row, spec) for row in range(3)])
 
 
 @pytest.mark.parametrize("row", [0, 3], ids=["jpeg", "png"])

@@ -32,6 +32,7 @@ class ImageSource:
         self._dataset = dataset
         self._spec = spec
         self.dtype = dtype
+        self._resize = resize.identity(spec)
         self._cache_dir = hyperparameters.cache_dir
         self._shape = (spec.input_size, spec.input_size, 3)
         with tf.device("CPU:0"):  # where tf.data works, also when there is a GPU
@@ -85,7 +86,8 @@ class ImageSource:
         """All that the decoded image of a row depends on, besides its shape and type."""
         path = os.path.abspath(self._dataset.image_paths[row])
         stat = os.stat(path)
-        return f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{self._dataset.orientations[row]}\n{tf.__version__}"
+        file = f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{self._dataset.orientations[row]}"
+        return f"{file}\n{self._resize}\n{tf.__version__}"
 
 
 def _plain(error: tf.errors.OpError) -> str:
