@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfod_transfer import errors, hyperparameters, registry
-from tfod_transfer.modeling.detector import build_detector, trainable_variables_for
+from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector, trainable_variables_for
 from tfod_transfer.modeling.losses import regularization_loss
 from tfod_transfer.training.fine_tuner import FineTuner
 from tfod_transfer.training.optimizers import build_optimizer
@@ -42,7 +42,7 @@ def fine_tuner(spec: registry.ModelSpec, freeze: bool = True, **given: object) -
     settings = hyperparameters.resolve({"optimizer": "sgd", "learning_rate": 0.02, "warmup_fraction": 0, **given})
     detector = build_detector(spec, 2, freeze_batch_norm=freeze)
     variables = trainable_variables_for(detector, only_top=settings.train_only_on_top_layer)
-    model = FineTuner(detector, variables, settings.regularizers_l2)
+    model = FineTuner(detector, variables, settings.regularizers_l2, seed=settings.seed)
     model.compile(build_optimizer(settings, 100))
     return model
 
@@ -111,6 +111,45 @@ def test_predict_gives_detections_and_losses_for_each_image(frozen: FineTuner) -
     assert outputs["boxes"].shape[::2] == (2, 4)
     assert outputs["scores"].shape == outputs["classes"].shape == outputs["boxes"].shape[:2]
     assert {outputs[name].shape for name in ("localization", "classification", "positives")} == {(2,)}
+
+
+class Listener(tf.Module):
+    """Stands in for a detector: its one weight is all that it says, and it keeps the noise seed of the last step."""
+
+    def __init__(self, like: Detector) -> None:
+        super().__init__()
+        self.spec, self.anchors = like.spec, like.anchors
+        self.weight, self.kept, self.heard = tf.Variable(0.1), tf.Variable(1.0), tf.Variable([0, 0])
+
+    def __call__(self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None = None) -> DetectorOutput:
+        if training:
+            self.heard.assign(noise_seed)
+        shape = [tf.shape(images)[0], len(self.anchors)]
+        return DetectorOutput(tf.fill([*shape, 4], self.weight), tf.fill([*shape, 3], self.weight))
+
+    def checkpoint_variables(self) -> dict[str, tf.Variable]:
+        return {"kept": self.kept}
+
+    def l2_coefficients(self) -> dict[str, float]:
+        return {"kept": 0.0}
+
+
+def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
+    def heard(seed: int, start: int, steps: int) -> list[tuple[int, ...]]:
+        detector = Listener(frozen.detector)
+        model = FineTuner(detector, [detector.weight], None, seed=seed)
+        model.compile(build_optimizer(hyperparameters.resolve({}), 100))
+        model.optimizer.iterations.assign(start)
+        seeds = []
+        for _ in range(steps):
+            train(model, batch())
+            seeds.append(tuple(detector.heard.numpy().tolist()))
+        return seeds
+
+    whole = heard(seed=5, start=0, steps=6)
+    assert len(set(whole)) == 6
+    assert heard(seed=5, start=4, steps=2) == whole[4:]
+    assert not set(heard(seed=6, start=0, steps=6)) & set(whole)
 
 
 def test_one_replica_on_a_cpu() -> None:

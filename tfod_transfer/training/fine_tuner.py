@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
+from tfod_transfer.data import resize
 from tfod_transfer.modeling import matcher, postprocessing
 from tfod_transfer.modeling.detector import Detector, DetectorOutput
 from tfod_transfer.modeling.losses import DetectionLosses, detection_losses, normalized, regularization_loss
@@ -21,12 +22,20 @@ class FineTuner(tf_keras.Model):
     that the number of devices does not change them.
     """
 
-    def __init__(self, detector: Detector, variables: Sequence[tf.Variable], l2: float | None) -> None:
-        """Args: `detector`; the variables to train; an L2 coefficient in place of the model's own, or None."""
+    def __init__(self, detector: Detector, variables: Sequence[tf.Variable], l2: float | None, *, seed: int) -> None:
+        """Takes what to train, and how.
+
+        Args:
+          detector: the detector.
+          variables: those of its variables that training changes.
+          l2: a coefficient in place of the model's own; None for these.
+          seed: decides, with the number of the step, the stochastic depth of a detector that has it.
+        """
         super().__init__(name="fine_tuner")
         self.detector = detector
         self._trained = list(variables)
         self._l2 = l2
+        self._seed = seed
 
     def compile(self, optimizer: tf_keras.optimizers.Optimizer) -> None:
         """Takes the optimizer, and makes its variables here: made in the first step, they would cost a second trace."""
@@ -38,7 +47,8 @@ class FineTuner(tf_keras.Model):
         replicas = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._trained)
-            losses = self._compare(self.detector(batch["images"], training=True), batch)
+            outputs = self.detector(batch["images"], training=True, noise_seed=self._noise_seed())
+            losses = self._compare(outputs, batch)
             positives = replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(losses.positives))
             classification, localization = normalized(losses, positives)
             regularization = regularization_loss(self.detector, self._l2) / replicas.num_replicas_in_sync
@@ -49,9 +59,11 @@ class FineTuner(tf_keras.Model):
         return replicas.all_reduce(tf.distribute.ReduceOp.SUM, reported)
 
     def predict_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Detections and losses for each image of a batch."""
+        """Detections, relative to the photographs, and losses for each image of a batch."""
         outputs = self.detector(batch["images"], training=False)
-        detections = postprocessing.detect(outputs, self.detector.anchors, self.detector.spec)
+        spec = self.detector.spec
+        windows = resize.windows(batch["original_sizes"], spec)
+        detections = postprocessing.detect(outputs, self.detector.anchors, spec, windows=windows)
         return {
             "image_ids": batch["image_ids"],
             "boxes": detections.boxes,
@@ -59,6 +71,11 @@ class FineTuner(tf_keras.Model):
             "scores": detections.scores,
             **self._compare(outputs, batch)._asdict(),
         }
+
+    def _noise_seed(self) -> tf.Tensor:
+        """Returns int [2], another one for each step and device; a run that resumes goes on with its own."""
+        step = tf.stack([tf.constant(self._seed, tf.int64), tf.cast(self.optimizer.iterations, tf.int64)])
+        return tf.random.fold_in(step, tf.distribute.get_replica_context().replica_id_in_sync_group)
 
     def _compare(self, outputs: DetectorOutput, batch: Batch) -> DetectionLosses:
         spec = self.detector.spec

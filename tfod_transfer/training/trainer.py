@@ -56,7 +56,7 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * hyperparameters.epochs
         variables = trainable_variables_for(detector, only_top=hyperparameters.train_only_on_top_layer)
         with strategy.scope():
-            self.model = FineTuner(detector, variables, hyperparameters.regularizers_l2)
+            self.model = FineTuner(detector, variables, hyperparameters.regularizers_l2, seed=hyperparameters.seed)
             self.model.compile(build_optimizer(hyperparameters, self.total_steps))
 
     def train(self, report: Callable[[EpochResult], None]) -> TrainingResult:
