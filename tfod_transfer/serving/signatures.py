@@ -37,9 +37,10 @@ class ServingModule(tf.Module):
         """
         detector = self._get_detector()
         size = detector.spec.input_size
-        images = tf.map_fn(self._prepare, image_bytes, fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32))
+        signature = (tf.TensorSpec([size, size, 3], tf.float32), tf.TensorSpec([4], tf.float32))
+        images, windows = tf.map_fn(self._prepare, image_bytes, fn_output_signature=signature)
         outputs = detector(images, training=False)
-        detections = postprocessing.detect(outputs, detector.anchors, detector.spec)
+        detections = postprocessing.detect(outputs, detector.anchors, detector.spec, windows=windows)
         labels = tf.constant(self._labels)[tf.newaxis]
         return {
             "normalized_boxes": tf.gather(detections.boxes, [1, 0, 3, 2], axis=-1),
@@ -48,9 +49,11 @@ class ServingModule(tf.Module):
             "labels": tf.repeat(labels, tf.shape(image_bytes)[0], axis=0),
         }
 
-    def _prepare(self, contents: tf.Tensor) -> tf.Tensor:
+    def _prepare(self, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The detector's input [S, S, 3], and the part [4] of it that is image."""
+        spec = self._get_detector().spec
         image = decode.orient(decode.decode_image(contents), decode.exif_orientation(contents))
-        return resize.resize(image, self._get_detector().spec)
+        return resize.resize(image, spec), resize.windows(tf.shape(image)[:2], spec)
 
 
 def save(module: ServingModule, folder: str | os.PathLike[str]) -> None:
