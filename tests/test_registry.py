@@ -49,15 +49,17 @@ JUMPSTART = {
     "efficientdet-d3-896x896-coco17-tpu-32": ("efficientdet_d3_coco17_tpu-32", 896, 45.4, 14_279_568),
 }
 
+OWN = {DEMO, PREFIX + "mobilenet-v2-320x320-coco17-tpu-8"}
+
 
 @pytest.fixture(scope="module")
 def models() -> registry.Registry:
     return registry.load_registry()
 
 
-def test_the_ids_are_those_of_jumpstart_and_the_demo(models: registry.Registry) -> None:
-    assert set(models.model_ids()) == {PREFIX + suffix for suffix in JUMPSTART} | {DEMO}
-    assert len(models.model_ids()) == len(models) == 14
+def test_the_ids_are_those_of_jumpstart_and_our_own(models: registry.Registry) -> None:
+    assert set(models.model_ids()) == {PREFIX + suffix for suffix in JUMPSTART} | OWN
+    assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(OWN)
 
 
 @pytest.mark.parametrize("suffix", JUMPSTART)
@@ -151,7 +153,8 @@ def test_families_differ_where_their_checkpoints_do(models: registry.Registry) -
         assert spec.resizer == ("keep_aspect_ratio" if efficientdet else "fixed")
         assert structure.box_coder_scales == ((1.0,) * 4 if efficientdet else (10.0, 10.0, 5.0, 5.0))
         assert (structure.focal_gamma, structure.nms_iou) == ((1.5, 0.5) if efficientdet else (2.0, 0.6))
-        assert structure.batch_norm_momentum == (0.99 if efficientdet else 0.997)
+        momentum = 0.99 if efficientdet else 0.97 if spec.architecture == "ssd_mobilenet_v2" else 0.997
+        assert structure.batch_norm_momentum == momentum
         assert structure.l2 == (2e-4 if "resnet" in spec.architecture else 2e-5)
 
 

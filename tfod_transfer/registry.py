@@ -32,16 +32,17 @@ class Structure:
       anchor_generator: "multiscale_grid" or "ssd", see modeling/anchors.py.
       augmentation: what the augmentation preset "zoo" means for the model, see data/augmentation.py.
       depth_multiplier: width of a MobileNet backbone; 1.0 for the others.
-      feature_depth: channels of the FPN or BiFPN and of the head.
-      head_convs: convolutions in a tower of the head.
+      feature_depth: channels of the FPN or BiFPN and of the head; of SSD's first own feature map.
+      head_convs: convolutions in a tower of the head; 0 for a head without towers.
       tower_bias: whether those have a bias, although batch norm follows.
       bifpn_iterations: times the BiFPN is repeated; 0 for other decoders.
       bifpn_combine: how a BiFPN adds maps up: "fast_attention" has a trained weight for each, "sum" has none.
       min_level: finest feature map, 2^min_level pixels apart.
       max_level: coarsest feature map.
-      anchor_scale: side of the smallest square anchor in strides of its level.
+      anchor_scale: side of the smallest square anchor in strides of its level; for "ssd", side of the finest level's
+        anchors in sides of the input.
       aspect_ratios: width / height of the anchors.
-      scales_per_octave: anchor sizes between one level and the next.
+      scales_per_octave: anchor sizes from one level to the next, that level's own included (for "ssd", of squares).
       box_coder_scales: factors of (ty, tx, th, tw) in box encodings.
       background_slot: whether slot 0 of the class logits is background.
       focal_alpha: weight of the positives in the focal loss.
@@ -79,6 +80,11 @@ class Structure:
     batch_norm_momentum: float
     l2: float
     backbone_l2: float
+
+    @property
+    def num_levels(self) -> int:
+        """Feature maps that the head sees."""
+        return self.max_level - self.min_level + 1
 
 
 @dataclasses.dataclass(frozen=True)

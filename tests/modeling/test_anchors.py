@@ -55,6 +55,79 @@ def test_centres_of_the_coarsest_level(make_spec: Any, size: int, centres: list[
     np.testing.assert_allclose(columns, centres, atol=1e-3)
 
 
+SSD = {
+    "anchor_generator": "ssd",
+    "input_size": 300,
+    "min_level": 4,
+    "max_level": 9,
+    "anchor_scale": 0.2,
+    "aspect_ratios": (1.0, 2.0, 0.5, 3.0, 0.3333),
+}
+
+
+# first row of some anchors -> the anchors, as the Object Detection API computes them
+SSD_ANCHORS = {
+    "first cell": (
+        0,
+        [
+            [-0.02368421, -0.02368421, 0.07631579, 0.07631579],
+            [-0.04439489, -0.11510557, 0.09702647, 0.16773716],
+            [-0.11510557, -0.04439489, 0.16773716, 0.09702647],
+        ],
+    ),
+    "x moves before y": (3, [[-0.02368421, 0.02894736, 0.07631579, 0.12894736]]),
+    "second map": (
+        1083,
+        [
+            [-0.125, -0.125, 0.225, 0.225],
+            [-0.07374369, -0.19748737, 0.17374368, 0.29748738],
+            [-0.19748737, -0.07374369, 0.29748738, 0.17374368],
+            [-0.05103629, -0.25310886, 0.15103629, 0.35310888],
+            [-0.25312403, -0.05103124, 0.35312405, 0.15103124],
+            [-0.15916501, -0.15916501, 0.25916502, 0.25916502],
+        ],
+    ),
+    "coarsest map": (
+        1911,
+        [
+            [0.02500001, 0.02500001, 0.975, 0.975],
+            [0.16412428, -0.17175144, 0.83587575, 1.1717515],
+            [-0.17175144, 0.16412428, 1.1717515, 0.83587575],
+            [0.22575861, -0.3227241, 0.7742414, 1.3227241],
+            [-0.32276523, 0.22577232, 1.3227652, 0.7742277],
+            [0.01266029, 0.01266029, 0.98733974, 0.98733974],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SSD_ANCHORS)
+def test_ssd_anchors(make_spec: Any, case: str) -> None:
+    row, expected = SSD_ANCHORS[case]
+    generated = anchors.generate(make_spec(**SSD))
+    np.testing.assert_allclose(generated[row : row + len(expected)], expected, rtol=0, atol=5e-8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells", "per_cell"),
+    [
+        pytest.param({}, (19, 10, 5, 3, 2, 1), [3, 6, 6, 6, 6, 6], id="as in the zoo"),
+        pytest.param({"input_size": 96}, (6, 3, 2, 1, 1, 1), [3, 6, 6, 6, 6, 6], id="smaller"),
+        pytest.param({"scales_per_octave": 1}, (19, 10, 5, 3, 2, 1), [3, 5, 5, 5, 5, 5], id="no larger squares"),
+        pytest.param({"max_level": 6}, (19, 10, 5), [3, 6, 6], id="three maps"),
+    ],
+)
+def test_number_of_ssd_anchors(
+    make_spec: Any, changes: dict[str, Any], cells: tuple[int, ...], per_cell: list[int]
+) -> None:
+    spec = make_spec(**{**SSD, **changes})
+    generated = anchors.generate(spec)
+    assert anchors.anchors_per_cell(spec) == per_cell
+    assert len(generated) == sum(side * side * count for side, count in zip(cells, per_cell, strict=True))
+    assert generated.dtype == np.float32
+    assert np.all(generated[:, 2:] > generated[:, :2])
+
+
 def test_needs_no_tensorflow() -> None:
     code = "import sys, tfod_transfer.modeling.anchors; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

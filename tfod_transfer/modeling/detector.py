@@ -41,11 +41,15 @@ class Detector(tf_keras.Model):
         self.spec, self.num_classes, self.execution = spec, num_classes, settings.execution
         self.anchors = anchors.generate(spec)
         self.backbone = backbones.build(structure, settings)
-        self.decoder: Block = decoders.DECODERS[structure.decoder](
-            self.backbone.output_channels, structure, spec.input_size, settings
+        channels = self.backbone.output_channels
+        self.decoder: Block = decoders.DECODERS[structure.decoder](channels, structure, spec.input_size, settings)
+        self.head: Block = heads.HEADS[structure.head](
+            decoders.output_channels(channels, structure),
+            structure,
+            anchors.anchors_per_cell(spec),
+            num_classes + structure.background_slot,
+            settings,
         )
-        num_slots = num_classes + structure.background_slot
-        self.head: Block = heads.HEADS[structure.head](structure, anchors.anchors_per_cell(spec), num_slots, settings)
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> DetectorOutput:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfod_transfer import errors
 from tfod_transfer.modeling.backbones.mobilenet_v1 import MobileNetV1
-from tfod_transfer.modeling.backbones.mobilenet_v2 import MobileNetV2
+from tfod_transfer.modeling.backbones.mobilenet_v2 import FPN_TAPS, SSD_TAPS, MobileNetV2
 from tfod_transfer.modeling.backbones.resnet import ResNet
 from tfod_transfer.modeling.layers import LayerSettings
 from tfod_transfer.registry import Structure
@@ -35,7 +35,10 @@ BACKBONES: dict[str, Callable[[Structure, LayerSettings], Backbone]] = {
         structure.depth_multiplier, settings, structure.backbone_l2
     ),
     "mobilenet_v2": lambda structure, settings: MobileNetV2(
-        structure.depth_multiplier, settings, structure.backbone_l2
+        structure.depth_multiplier,
+        settings,
+        structure.backbone_l2,
+        SSD_TAPS if structure.decoder == "ssd_feature_maps" else FPN_TAPS,
     ),
     "resnet50": lambda structure, settings: ResNet((3, 4, 6, 3), settings, structure.backbone_l2),
     "resnet101": lambda structure, settings: ResNet((3, 4, 23, 3), settings, structure.backbone_l2),

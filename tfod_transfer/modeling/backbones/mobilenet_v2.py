@@ -1,8 +1,9 @@
-"""MobileNetV2 (https://arxiv.org/abs/1801.04381) as the zoo's SSD FPNLite models use it."""
+"""MobileNetV2 (https://arxiv.org/abs/1801.04381) as the zoo's SSD and SSD FPNLite models use it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -12,31 +13,41 @@ from tfod_transfer.modeling.layers import Block, ConvBatchNorm, Convolution, Lay
 _KEY = "model/_feature_extractor/classification_backbone/layer_with_weights-"
 # (expansion, filters, repetitions, stride of the first): table 2 of the paper.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-_TAPS = (5, 12)  # blocks whose output is C3 and C4
+# (number of a block, layer in it or None for the block's output) of the maps before the last.
+FPN_TAPS = ((5, None), (12, None))
+SSD_TAPS = ((13, 0),)
 _DEPTHWISE_INITIALIZER = normal(math.sqrt(2 / 9))  # He's, of nine inputs: Keras would count all channels
 
 
 class MobileNetV2(Block):
-    """[B, S, S, 3] normalised images -> C3, C4, C5 at strides 8, 16, 32; C5 is the last 1x1 convolution's output.
+    """[B, S, S, 3] normalised images -> maps, finest first; the last, at stride 32, is the last 1x1 convolution's.
 
     Args:
       depth_multiplier: factor of every layer's number of filters (the last never has fewer than 1280).
       l2: coefficient for the kernels, depthwise ones included.
+      taps: what comes before the last map: FPN_TAPS, C3 and C4 at strides 8 and 16; or SSD_TAPS, the expansion of block
+        13 at stride 16.
 
     Attributes:
-      output_channels: channels of C3, C4, C5.
+      output_channels: channels of the maps.
     """
 
     unused_checkpoint_keys = None
 
-    def __init__(self, depth_multiplier: float, settings: LayerSettings, l2: float) -> None:
+    def __init__(
+        self,
+        depth_multiplier: float,
+        settings: LayerSettings,
+        l2: float,
+        taps: Sequence[tuple[int, int | None]] = FPN_TAPS,
+    ) -> None:
         super().__init__()
         self._next_key, self._settings, self._l2 = 0, settings, l2
+        self._taps = frozenset(taps)
         channels = _divisible_by_8(32 * depth_multiplier)
         self._stem = self._conv("dense", 3, channels, kernel_size=3, strides=2)
         self._blocks: list[list[ConvBatchNorm]] = []
         self._residual: list[bool] = []
-        outputs = []
         for expansion, base_filters, repetitions, first_stride in _STAGES:
             filters = _divisible_by_8(base_filters * depth_multiplier)
             for repetition in range(repetitions):
@@ -48,10 +59,10 @@ class MobileNetV2(Block):
                 self._blocks.append(block)
                 self._residual.append(strides == 1 and channels == filters)
                 channels = filters
-                outputs.append(channels)
         last = max(1280, _divisible_by_8(1280 * depth_multiplier))
         self._last = self._conv("dense", channels, last)
-        self.output_channels = (outputs[_TAPS[0]], outputs[_TAPS[1]], last)
+        tapped = [self._blocks[number][-1 if layer is None else layer] for number, layer in taps]
+        self.output_channels = (*(layer.convolution.filters for layer in tapped), last)
 
     def _conv(
         self, kind: str, in_channels: int, filters: int, kernel_size: int = 1, strides: int = 1, activation: bool = True
@@ -76,10 +87,12 @@ class MobileNetV2(Block):
         outputs = []
         for number, (block, residual) in enumerate(zip(self._blocks, self._residual, strict=True)):
             shortcut = x
-            for layer in block:
+            for position, layer in enumerate(block):
                 x = layer(x, training=training)
+                if (number, position) in self._taps:
+                    outputs.append(x)
             x = shortcut + x if residual else x
-            if number in _TAPS:
+            if (number, None) in self._taps:
                 outputs.append(x)
         return [*outputs, self._last(x, training=training)]
 

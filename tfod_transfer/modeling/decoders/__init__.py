@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tfod_transfer.modeling.decoders import ssd_feature_maps
 from tfod_transfer.modeling.decoders.fpn import FeaturePyramid
 from tfod_transfer.modeling.layers import Block, LayerSettings
 from tfod_transfer.registry import Structure
@@ -11,4 +12,12 @@ from tfod_transfer.registry import Structure
 # (channels of the backbone's maps, structure, input size, settings) -> decoder
 DECODERS: dict[str, Callable[[Sequence[int], Structure, int, LayerSettings], Block]] = {
     "fpn": FeaturePyramid,
+    "ssd_feature_maps": ssd_feature_maps.SsdFeatureMaps,
 }
+
+
+def output_channels(in_channels: Sequence[int], structure: Structure) -> list[int]:
+    """Channels of each map that a decoder gives, from those of the backbone's maps."""
+    if structure.decoder == "ssd_feature_maps":
+        return ssd_feature_maps.output_channels(in_channels, structure)
+    return [structure.feature_depth] * structure.num_levels

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfod_transfer.modeling.heads import weight_shared
+from tfod_transfer.modeling.heads import per_level, weight_shared
 from tfod_transfer.modeling.layers import KEY_SUFFIX, Block, LayerSettings
 from tfod_transfer.registry import Structure
 
-# (structure, anchors of a cell on each level, class slots, settings) -> head
-HEADS: dict[str, Callable[[Structure, Sequence[int], int, LayerSettings], Block]] = {
-    "shared_tower": weight_shared.WeightSharedHead,
-    "two_towers": weight_shared.WeightSharedHead,
+Head = Callable[[Sequence[int], Structure, Sequence[int], int, LayerSettings], Block]
+
+
+def _weight_shared(
+    channels: Sequence[int], structure: Structure, anchors_per_cell: Sequence[int], slots: int, settings: LayerSettings
+) -> Block:
+    del channels  # all feature_depth
+    return weight_shared.WeightSharedHead(structure, anchors_per_cell, slots, settings)
+
+
+# (channels of the decoder's maps, structure, anchors of a cell on each level, class slots, settings) -> head
+HEADS: dict[str, Head] = {
+    "shared_tower": _weight_shared,
+    "two_towers": _weight_shared,
+    "per_level": per_level.PerLevelHead,
 }
 
 
 def class_bias_key(structure: Structure) -> str:
     """Checkpoint key of a bias that has one value for each anchor of a cell on the last level and each class slot."""
-    return f"{weight_shared.CLASS_KEY}/bias{KEY_SUFFIX}"
+    last = per_level.class_key(structure.num_levels - 1)
+    return f"{last if structure.head == 'per_level' else weight_shared.CLASS_KEY}/bias{KEY_SUFFIX}"
