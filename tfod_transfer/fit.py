@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfod_transfer import artifact, cli, errors, hyperparameters, registry
+from tfod_transfer import artifact, cli, errors, execution, hyperparameters, registry
 
 FROM_SCRATCH = "none"
 
@@ -75,22 +75,23 @@ def fit(options: FitOptions) -> None:
 
     # TensorFlow from here on.
     from tfod_transfer.training import dry_run, exporting, progress, restoring
-    from tfod_transfer.training.strategy import build_strategy
+    from tfod_transfer.training.strategy import build_strategy, processor_in_use
     from tfod_transfer.training.trainer import Trainer
 
     strategy = build_strategy(settings.batch_size)
+    policy = execution.choose(spec, processor_in_use(), settings.to_dict())
     with strategy.scope():
-        detector, restored = restoring.restored_detector(spec, pretrained, data, settings)
+        detector, restored = restoring.restored_detector(spec, pretrained, data, settings, policy)
     _print_lines([f"weights:    {restored.origin}", restored.report.table()])
-    _print_lines(progress.settings_lines(settings, options.hyperparameters, spec))
+    _print_lines(progress.settings_lines(settings, options.hyperparameters, spec, policy))
     trainer = Trainer(detector, data.train, data.validation, settings, strategy) if data else None
     _print_lines(trainer.describe_input() if trainer else [])
     if options.dry_run:
-        _print_lines(dry_run.rehearse(detector, trainer, settings))
+        _print_lines(dry_run.rehearse(detector, trainer, settings, policy))
         return
     result = trainer.train(progress.print_epoch) if trainer else None
     with artifact.writing(options.model_dir, options.overwrite) as folder:
-        diagnosis = exporting.export(folder, detector, restored, data, result, settings)
+        diagnosis = exporting.export(folder, detector, restored, data, result, settings, policy)
     _print_lines(progress.summary_lines(options.model_dir, result, diagnosis))
 
 

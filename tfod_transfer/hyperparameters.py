@@ -99,6 +99,22 @@ class Hyperparameters:
     reference_batch_size: int = _field(8, "batch size that the recipe's learning rate is for", minimum=1)
     freeze_batch_norm: bool = _field(True, "keep batch-norm statistics of the checkpoint while training")
     augmentation: str = _field("zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo"))
+    precision: str = _field(
+        "auto",
+        "number format of activations while training; auto takes what measured fastest for the model on this processor",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    batch_norm: str = _field(
+        "auto",
+        "how frozen batch norm is executed: folded into the convolution before it, or fused after it",
+        choices=("auto", "folded", "fused"),
+    )
+    xla: str = _field("auto", "compile the network with XLA; auto: on GPUs", choices=("auto", "True", "False"))
+    export_precision: str = _field(
+        "auto",
+        "number format inside the SavedModel; bfloat16 is fast only on processors that multiply it in hardware",
+        choices=("auto", "float32", "bfloat16"),
+    )
     monitor: str = _field("mAP", "what decides the best epoch and early stopping", choices=("mAP", "loss"))
     # Data.
     validation_split: float = _field(

@@ -1,14 +1,15 @@
 """Convolutions and batch norm that know their keys in a zoo checkpoint, and two ways to execute them.
 
 The Model Garden's MobileNet blocks hold the same variables, but they cannot fold a frozen batch norm into the
-convolution before it, which is worth a sixth of a training step on a CPU (benchmarks/train_step.py).
+convolution before it, which is worth a sixth of a training step on a CPU (benchmarks/execution_policies.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import tensorflow as tf
@@ -49,11 +50,23 @@ class Execution:
       dtype: of activations and convolutions; variables, losses and boxes are float32 always.
       batch_norm: how batch norm with moving statistics runs: "fused" after the convolution, or "folded" into it.
       constant_weights: traced functions hold folded weights as constants instead of reading variables; for export.
+      xla: the network is compiled with XLA.
     """
 
     dtype: tf.DType = tf.float32
     batch_norm: BatchNormPolicy = "folded"
     constant_weights: bool = False
+    xla: bool = False
+
+    @contextlib.contextmanager
+    def changed_to(self, other: Execution) -> Iterator[None]:
+        """What is traced inside the block is executed as `other` says."""
+        before = dataclasses.asdict(self)
+        vars(self).update(dataclasses.asdict(other))
+        try:
+            yield
+        finally:
+            vars(self).update(before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +92,21 @@ class Block(tf_keras.layers.Layer):
     def __init__(self) -> None:
         super().__init__(autocast=False)
         self.built = True
+
+    def checkpoint_variables(self) -> dict[str, tf.Variable]:
+        """Maps the checkpoint key of each variable that is this layer's own, not a sublayer's, to the variable."""
+        return {}
+
+
+def weights_for(
+    execution: Execution, dtype: tf.DType, compute: Callable[[], Sequence[tf.Tensor | None]]
+) -> list[tf.Tensor | None]:
+    """What `compute` makes of variables alone, in `dtype`; constants where `execution` asks for them."""
+    if execution.constant_weights:
+        with tf.init_scope():
+            arrays = [None if each is None else tf.cast(each, dtype).numpy() for each in compute()]
+        return [None if each is None else tf.constant(each) for each in arrays]
+    return [None if each is None else tf.cast(each, dtype) for each in compute()]
 
 
 class Convolution(Block):
@@ -139,13 +167,8 @@ class Convolution(Block):
 
     def call(self, x: tf.Tensor, norm: BatchNorm | None = None) -> tf.Tensor:
         """Convolves [B, H, W, in_channels] in the type of `x`, with `norm`'s moving statistics folded in if given."""
-        if self._execution.constant_weights:
-            with tf.init_scope():
-                tensors = [None if each is None else tf.cast(each, x.dtype).numpy() for each in self._folded(norm)]
-            *kernels, bias = (None if each is None else tf.constant(each) for each in tensors)
-        else:
-            # Folded in float32 and then cast: folding in a lower precision would round twice.
-            *kernels, bias = (None if each is None else tf.cast(each, x.dtype) for each in self._folded(norm))
+        # Folded in float32 and then cast: folding in a lower precision would round twice.
+        *kernels, bias = weights_for(self._execution, x.dtype, lambda: self._folded(norm))
         strides = [1, self.strides, self.strides, 1]
         if self.kind == "dense":
             x = tf.nn.conv2d(x, kernels[0], strides, self._padding)

@@ -6,6 +6,9 @@ import pathlib
 import tempfile
 import time
 
+import tensorflow as tf
+
+from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling.detector import Detector
 from tfod_transfer.serving import signatures
@@ -16,7 +19,9 @@ from tfod_transfer.training.trainer import Trainer
 _TIMED_STEPS = 3
 
 
-def rehearse(detector: Detector, trainer: Trainer | None, settings: Hyperparameters) -> list[str]:
+def rehearse(
+    detector: Detector, trainer: Trainer | None, settings: Hyperparameters, policy: ExecutionPolicy
+) -> list[str]:
     """Runs everything once and returns what to tell; nothing stays on the disk.
 
     Raises:
@@ -31,7 +36,8 @@ def rehearse(detector: Detector, trainer: Trainer | None, settings: Hyperparamet
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
         target = pathlib.Path(scratch) / "1"
-        signatures.save(signatures.ServingModule(detector, ["N/A"] * (detector.num_classes + 1)), target)
+        labels = ["N/A"] * (detector.num_classes + 1)
+        signatures.save(signatures.ServingModule(detector, labels, tf.as_dtype(policy.export_precision)), target)
         LoadedDetector(target)
     seconds += time.perf_counter() - started
     return [

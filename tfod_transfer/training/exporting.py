@@ -16,6 +16,7 @@ from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.evaluation.coco_metrics import ImageDetections
 from tfod_transfer.evaluation.diagnosis import diagnose
+from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling import zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector
@@ -38,6 +39,7 @@ def export(
     data: TrainingData | None,
     result: TrainingResult | None,
     settings: Hyperparameters,
+    policy: ExecutionPolicy,
 ) -> list[str]:
     """Fills an artifact folder; returns a diagnosis of a run whose mAP stayed 0, else nothing.
 
@@ -52,7 +54,8 @@ def export(
         category_ids=restored.category_ids,
     )
     try:
-        signatures.save(signatures.ServingModule(detector, info.labels), folder / artifact.VERSION_FOLDER)
+        dtype = tf.as_dtype(policy.export_precision)
+        signatures.save(signatures.ServingModule(detector, info.labels, dtype), folder / artifact.VERSION_FOLDER)
         zoo_checkpoint.save(detector, folder)
     except tf.errors.OpError as error:  # TensorFlow's own writing, for one on a full disk
         reason = error.message.splitlines()[0]

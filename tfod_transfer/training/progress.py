@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfod_transfer.evaluation import report
+from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters, origins
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.training.callbacks import EpochResult
 from tfod_transfer.training.trainer import TrainingResult
 
 
-def settings_lines(settings: Hyperparameters, given: Mapping[str, Any], spec: ModelSpec) -> list[str]:
+def settings_lines(
+    settings: Hyperparameters, given: Mapping[str, Any], spec: ModelSpec, policy: ExecutionPolicy
+) -> list[str]:
     """The hyperparameters that matter first, with where each came from."""
     source = origins(given, spec.defaults)
     rate = f"learning rate {settings.learning_rate:g}"
@@ -26,6 +29,7 @@ def settings_lines(settings: Hyperparameters, given: Mapping[str, Any], spec: Mo
     return [
         f"training:   {settings.epochs} epochs, batch {settings.batch_size}, {settings.optimizer}, {rate}, "
         f"{settings.learning_rate_schedule} schedule",
+        f"execution:  {policy}",
         f"given:      {chosen or 'nothing: all as in the recipe'}",
     ]
 

@@ -6,12 +6,15 @@ import dataclasses
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from tfod_transfer import artifact, errors
 from tfod_transfer.data.training_data import TrainingData
+from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling import zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector, build_detector
+from tfod_transfer.modeling.layers import Execution
 from tfod_transfer.modeling.zoo_checkpoint import RestoreReport
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.weights import PretrainedSource
@@ -39,7 +42,11 @@ class Restored:
 
 
 def restored_detector(
-    spec: ModelSpec, pretrained: PretrainedSource | None, data: TrainingData | None, settings: Hyperparameters
+    spec: ModelSpec,
+    pretrained: PretrainedSource | None,
+    data: TrainingData | None,
+    settings: Hyperparameters,
+    policy: ExecutionPolicy,
 ) -> tuple[Detector, Restored]:
     """Builds a detector for the classes of `data` (without data: those of the checkpoint) and restores it.
 
@@ -49,11 +56,11 @@ def restored_detector(
       CheckpointError: the checkpoint does not fit the model, or its number of classes is not that of its label map.
     """
     if pretrained is None:
-        return _from_scratch(spec, data, settings)
+        return _from_scratch(spec, data, settings, policy)
     known = _checkpoint_classes(spec, pretrained)
     class_names: tuple[str | None, ...] = data.train.class_names if data else known
     category_ids = data.train.category_ids if data else _category_ids(pretrained)
-    detector = build_detector(spec, len(class_names), freeze_batch_norm=settings.freeze_batch_norm, seed=settings.seed)
+    detector = _built(spec, len(class_names), settings, policy)
     report = zoo_checkpoint.restore(
         detector,
         pretrained.prefix,
@@ -64,7 +71,19 @@ def restored_detector(
     return detector, Restored(spec, class_names, category_ids, report, pretrained.origin)
 
 
-def _from_scratch(spec: ModelSpec, data: TrainingData | None, settings: Hyperparameters) -> tuple[Detector, Restored]:
+def _built(spec: ModelSpec, num_classes: int, settings: Hyperparameters, policy: ExecutionPolicy) -> Detector:
+    return build_detector(
+        spec,
+        num_classes,
+        freeze_batch_norm=settings.freeze_batch_norm,
+        execution=Execution(tf.dtypes.as_dtype(policy.precision), policy.batch_norm, xla=policy.xla),
+        seed=settings.seed,
+    )
+
+
+def _from_scratch(
+    spec: ModelSpec, data: TrainingData | None, settings: Hyperparameters, policy: ExecutionPolicy
+) -> tuple[Detector, Restored]:
     if data is None:
         raise errors.UsageError("without pretrained weights there is nothing to export: --training DIR is needed.")
     if settings.freeze_batch_norm:
@@ -72,7 +91,7 @@ def _from_scratch(spec: ModelSpec, data: TrainingData | None, settings: Hyperpar
             "weights that start at random need a trained batch norm: add --freeze_batch_norm False."
         )
     names = data.train.class_names
-    detector = build_detector(spec, len(names), freeze_batch_norm=False, seed=settings.seed)
+    detector = _built(spec, len(names), settings, policy)
     sizes = {key: int(np.prod(variable.shape)) for key, variable in detector.checkpoint_variables().items()}
     report = RestoreReport("", {}, sizes, {}, kept_classes=(), new_classes=names, dropped_classes=())
     return detector, Restored(spec, names, data.train.category_ids, report, NO_WEIGHTS)

@@ -5,6 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfod_transfer import errors
+from tfod_transfer.execution import Processor, processor_of_this_machine
+
+
+def processor_in_use() -> Processor:
+    """What TensorFlow computes on."""
+    return processor_of_this_machine(gpu=bool(tf.config.list_logical_devices("GPU")))
 
 
 def build_strategy(batch_size: int) -> tf.distribute.Strategy:
