@@ -70,7 +70,7 @@ class Detector(tf_keras.Model):
         """Maps the key that each variable has in a zoo checkpoint to the variable."""
         named: dict[str, tf.Variable] = {}
         for module in self.submodules:
-            if isinstance(module, (Convolution, BatchNorm)):
+            if isinstance(module, (Block, BatchNorm)):
                 named.update(module.checkpoint_variables())
         return named
 

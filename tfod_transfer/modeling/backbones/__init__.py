@@ -8,6 +8,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from tfod_transfer import errors
+from tfod_transfer.modeling.backbones.efficientnet import EfficientNet
 from tfod_transfer.modeling.backbones.mobilenet_v1 import MobileNetV1
 from tfod_transfer.modeling.backbones.mobilenet_v2 import FPN_TAPS, SSD_TAPS, MobileNetV2
 from tfod_transfer.modeling.backbones.resnet import ResNet
@@ -30,7 +31,18 @@ class Backbone(Protocol):
         """[B, S, S, 3] -> maps, finest first; `noise_seed` is int [2], or None for no stochastic depth."""
 
 
+def _efficientnet(width: float, depth: float) -> Callable[[Structure, LayerSettings], Backbone]:
+    return lambda structure, settings: EfficientNet(width, depth, settings, structure.backbone_l2)
+
+
 BACKBONES: dict[str, Callable[[Structure, LayerSettings], Backbone]] = {
+    "efficientnet_b0": _efficientnet(width=1.0, depth=1.0),
+    "efficientnet_b1": _efficientnet(width=1.0, depth=1.1),
+    "efficientnet_b2": _efficientnet(width=1.1, depth=1.2),
+    "efficientnet_b3": _efficientnet(width=1.2, depth=1.4),
+    "efficientnet_b4": _efficientnet(width=1.4, depth=1.8),
+    "efficientnet_b5": _efficientnet(width=1.6, depth=2.2),
+    "efficientnet_b6": _efficientnet(width=1.8, depth=2.6),
     "mobilenet_v1": lambda structure, settings: MobileNetV1(
         structure.depth_multiplier, settings, structure.backbone_l2
     ),

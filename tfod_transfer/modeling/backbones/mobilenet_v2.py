@@ -44,12 +44,12 @@ class MobileNetV2(Block):
         super().__init__()
         self._next_key, self._settings, self._l2 = 0, settings, l2
         self._taps = frozenset(taps)
-        channels = _divisible_by_8(32 * depth_multiplier)
+        channels = divisible_by_8(32 * depth_multiplier)
         self._stem = self._conv("dense", 3, channels, kernel_size=3, strides=2)
         self._blocks: list[list[ConvBatchNorm]] = []
         self._residual: list[bool] = []
         for expansion, base_filters, repetitions, first_stride in _STAGES:
-            filters = _divisible_by_8(base_filters * depth_multiplier)
+            filters = divisible_by_8(base_filters * depth_multiplier)
             for repetition in range(repetitions):
                 strides = first_stride if repetition == 0 else 1
                 inner = channels * expansion
@@ -59,7 +59,7 @@ class MobileNetV2(Block):
                 self._blocks.append(block)
                 self._residual.append(strides == 1 and channels == filters)
                 channels = filters
-        last = max(1280, _divisible_by_8(1280 * depth_multiplier))
+        last = max(1280, divisible_by_8(1280 * depth_multiplier))
         self._last = self._conv("dense", channels, last)
         tapped = [self._blocks[number][-1 if layer is None else layer] for number, layer in taps]
         self.output_channels = (*(layer.convolution.filters for layer in tapped), last)
@@ -97,7 +97,7 @@ class MobileNetV2(Block):
         return [*outputs, self._last(x, training=training)]
 
 
-def _divisible_by_8(filters: float) -> int:
+def divisible_by_8(filters: float) -> int:
     """The nearest multiple of 8, at least 8, never more than a tenth below `filters` (as the paper's code rounds)."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tfod_transfer.modeling.decoders import ssd_feature_maps
+from tfod_transfer.modeling.decoders.bifpn import BiFPN
 from tfod_transfer.modeling.decoders.fpn import FeaturePyramid
 from tfod_transfer.modeling.layers import Block, LayerSettings
 from tfod_transfer.registry import Structure
 
 # (channels of the backbone's maps, structure, input size, settings) -> decoder
 DECODERS: dict[str, Callable[[Sequence[int], Structure, int, LayerSettings], Block]] = {
+    "bifpn": BiFPN,
     "fpn": FeaturePyramid,
     "ssd_feature_maps": ssd_feature_maps.SsdFeatureMaps,
 }

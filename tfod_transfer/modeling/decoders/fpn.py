@@ -78,13 +78,13 @@ class FeaturePyramid(Block):
     def call(self, maps: Sequence[tf.Tensor], training: bool = False) -> list[tf.Tensor]:
         c3, c4, c5 = maps
         p5 = self._lateral_5(c5)
-        p4 = self._smooth_4(_upsample(p5) + self._lateral_4(c4), training=training)
-        p3 = self._smooth_3(_upsample(p4) + self._lateral_3(c3), training=training)
+        p4 = self._smooth_4(upsample(p5) + self._lateral_4(c4), training=training)
+        p3 = self._smooth_3(upsample(p4) + self._lateral_3(c3), training=training)
         p6 = self._down_6(p5, training=training)
         return [p3, p4, p5, p6, self._down_7(p6, training=training)]
 
 
-def _upsample(x: tf.Tensor) -> tf.Tensor:
+def upsample(x: tf.Tensor) -> tf.Tensor:
     """Repeats each row and column: [B, H, W, C] -> [B, 2H, 2W, C]."""
     shape = tf.shape(x)
     x = tf.tile(x[:, :, tf.newaxis, :, tf.newaxis], [1, 1, 2, 1, 2, 1])
