@@ -2,10 +2,10 @@
 
     python benchmarks/execution_policies.py [--model_id ID] [--batch_size 4] [--repeats 7] [--no-training]
 
-"plain" is the model as Keras runs it: float32, batch norm after the convolution, weights in variables. `inference` is one
-image of noise through the network as the SavedModel holds it (constant weights, but for "plain"); `training` is a step
-with frozen batch norm: forward pass, targets, losses and gradients, without optimizer and input. All take turns, so
-that other load on the machine slows them alike; ratios are medians over the turns, of wall and of processor time.
+"plain" is the model as Keras runs it: float32, batch norm after the convolution, weights in variables. `inference` is
+one image of noise through the network as the SavedModel holds it (constant weights, but for "plain"); `training` is a
+step with frozen batch norm: forward pass, targets, losses and gradients, without optimizer and input. All take turns,
+so that other load on the machine slows them alike; ratios are medians over the turns, of wall and of processor time.
 """
 
 from __future__ import annotations

@@ -10,17 +10,18 @@ import tensorflow as tf
 from tfod_transfer.data import decode, resize
 from tfod_transfer.modeling import postprocessing
 from tfod_transfer.modeling.detector import Detector
+from tfod_transfer.modeling.layers import Execution
 
 
 class ServingModule(tf.Module):
     """A detector with its preprocessing, post-processing and labels, as TF Serving runs it."""
 
-    def __init__(self, detector: Detector, labels: Sequence[str]) -> None:
-        """Args: `detector`, and its 1-based label list ("N/A" first)."""
+    def __init__(self, detector: Detector, labels: Sequence[str], dtype: tf.DType = tf.float32) -> None:
+        """Args: `detector`; its 1-based label list ("N/A" first); the type that its convolutions compute in."""
         super().__init__(name="serving")
         # Behind a function, Keras's own tracking of every layer stays out: a third of the time to save and to load.
         self._get_detector: Callable[[], Detector] = lambda: detector
-        self._variables = list(detector.variables)
+        self._execution = Execution(dtype, constant_weights=True)
         self._labels = list(labels)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -39,7 +40,9 @@ class ServingModule(tf.Module):
         size = detector.spec.input_size
         signature = (tf.TensorSpec([size, size, 3], tf.float32), tf.TensorSpec([4], tf.float32))
         images, windows = tf.map_fn(self._prepare, image_bytes, fn_output_signature=signature)
-        outputs = detector(images, training=False)
+        # Constants may be laid out for the processor when the model is loaded: a fifth less time than with variables.
+        with detector.execution.changed_to(self._execution):
+            outputs = detector(images, training=False)
         detections = postprocessing.detect(outputs, detector.anchors, detector.spec, windows=windows)
         labels = tf.constant(self._labels)[tf.newaxis]
         return {
