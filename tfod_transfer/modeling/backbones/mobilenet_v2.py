@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tf_keras
 
-from tfod_transfer.modeling.layers import Block, ConvBatchNorm, Convolution, LayerSettings, normal
+from tfod_transfer.modeling.backbones.numbered import conv_batch_norm
+from tfod_transfer.modeling.layers import Block, ConvBatchNorm, ConvolutionKind, LayerSettings
 
-_KEY = "model/_feature_extractor/classification_backbone/layer_with_weights-"
 # (expansion, filters, repetitions, stride of the first): table 2 of the paper.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 # (number of a block, layer in it or None for the block's output) of the maps before the last.
 FPN_TAPS = ((5, None), (12, None))
 SSD_TAPS = ((13, 0),)
-_DEPTHWISE_INITIALIZER = normal(math.sqrt(2 / 9))  # He's, of nine inputs: Keras would count all channels
 
 
 class MobileNetV2(Block):
@@ -65,22 +62,27 @@ class MobileNetV2(Block):
         self.output_channels = (*(layer.convolution.filters for layer in tapped), last)
 
     def _conv(
-        self, kind: str, in_channels: int, filters: int, kernel_size: int = 1, strides: int = 1, activation: bool = True
+        self,
+        kind: ConvolutionKind,
+        in_channels: int,
+        filters: int,
+        kernel_size: int = 1,
+        strides: int = 1,
+        activation: bool = True,
     ) -> ConvBatchNorm:
         """The next convolution and its batch norm in the checkpoint's numbering."""
         number, self._next_key = self._next_key, self._next_key + 2
-        convolution = Convolution(
-            f"{_KEY}{number}",
-            "depthwise" if kind == "depthwise" else "dense",
+        return conv_batch_norm(
+            number,
+            kind,
             in_channels,
             filters,
             self._settings,
+            l2=self._l2,
             kernel_size=kernel_size,
             strides=strides,
-            kernel_initializer=_DEPTHWISE_INITIALIZER if kind == "depthwise" else tf_keras.initializers.HeNormal,
-            l2=self._l2,
+            activation=tf.nn.relu6 if activation else None,
         )
-        return ConvBatchNorm(convolution, [f"{_KEY}{number + 1}"], self._settings, tf.nn.relu6 if activation else None)
 
     def call(self, x: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> list[tf.Tensor]:
         x = self._stem(x, training=training)
