@@ -73,7 +73,8 @@ def mirror_and_scale(example: Example, original_size: tf.Tensor, seed: tf.Tensor
 
     `random_scale_crop_and_pad_to_square` of the Object Detection API (core/preprocessor.py), with which the zoo's
     EfficientDets were trained: 1 is the size at which the photograph just fits; of a larger one the square shows a
-    random part; below and right of a smaller one the square is black, unlike the padding in evaluation.
+    random part; below and right of a smaller one the square is black, unlike the padding in evaluation. What is larger
+    than 1 is enlarged from the cached photograph, and softer than the file's would be.
     """
     flip_seed, scale_seed, corner_seed = tf.unstack(tf.random.split(seed, 3))
     example = _mirror_half(example, original_size, flip_seed, input_size)
