@@ -12,6 +12,7 @@ from tfod_transfer import cli, hyperparameters, models, registry
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FPNLITE_320 = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
+FINISHED = "tensorflow-od-efficientdet-d0-1"
 RESNET50 = "tensorflow-od1-ssd-resnet50-v1-fpn-640x640-coco17-tpu-8"
 
 
@@ -30,12 +31,14 @@ def printed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_the_table_holds_every_model(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     header, *lines = printed(capsys, *argv).splitlines()
     assert header.split() == ["model_id", "input", "params", "mAP", "status"]
-    assert [line.split()[0] for line in lines] == list(registry.load_registry().model_ids())
+    known = registry.load_registry()
+    assert [line.split()[0] for line in lines] == [*known.model_ids(), *known.saved_models]
     assert max(map(len, [header, *lines])) <= 100
     rows = {line.split()[0]: line.split(maxsplit=4)[1:] for line in lines}
     assert rows[FPNLITE_320] == ["320", "2.7M", "22.2", "ready, download"]
     assert rows["tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"] == ["160", "0.5M", "-", "ready, embedded"]
-    assert all(row[3].startswith("ready") for row in rows.values())
+    assert rows[FINISHED] == ["-", "-", "33.6", "inference only"]
+    assert all(rows[model_id][3].startswith("ready") for model_id in known.model_ids())
 
 
 def test_cached_weights_are_told(empty_cache: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,12 +56,21 @@ def test_a_model_is_shown_whole(model_id: str, capsys: pytest.CaptureFixture[str
     assert shown["checkpoint"]["url"] == spec.checkpoint.url
     assert shown["structure"]["l2"] == spec.structure.l2
     assert shown["class_names"] == list(spec.class_names)
-    assert shown["weights"] == "download"
+    assert (shown["weights"], shown["trainable"]) == ("download", True)
 
 
-def test_all_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_model_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(printed(capsys, "show", FINISHED, "--json"))
+    assert yaml.safe_load(printed(capsys, "show", FINISHED)) == shown
+    assert (shown["weights"], shown["trainable"]) == ("download", False)
+    assert shown["url"] == "https://tfhub.dev/tensorflow/efficientdet/d0/1"
+    assert shown["nearest"] in registry.load_registry().model_ids()
+
+
+def test_all_knownas_json(capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(printed(capsys, "list", "--json"))
-    assert [entry["model_id"] for entry in listed] == list(registry.load_registry().model_ids())
+    known = registry.load_registry()
+    assert [entry["model_id"] for entry in listed] == [*known.model_ids(), *known.saved_models]
 
 
 def test_the_defaults_are_a_dictionary_of_strings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +89,7 @@ WRONG = {
     "unknown model": (["show", FPNLITE_320[:-1]], f"Did you mean '{FPNLITE_320}'?"),
     "no model": (["show"], "expected `show MODEL_ID`"),
     "model without show": (["list", FPNLITE_320], "expected `show MODEL_ID`"),
+    "defaults of a finished model": (["show", FINISHED, "--defaults"], "cannot be trained"),
     "defaults of no model": (["--defaults"], "expected `show MODEL_ID`"),
     "unknown flag": (["show", FPNLITE_320, "--default"], "Did you mean '--defaults'?"),
     "unknown command": (["shwo"], "invalid choice: 'shwo'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ ZOO = "http://download.tensorflow.org/models/object_detection/tf2/20200711/"
 PREFIX = "tensorflow-od1-ssd-"
 DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
 FPNLITE_320 = PREFIX + "mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
+FINISHED = "tensorflow-od-efficientdet-d0-1"
 
 # model_id after PREFIX: (archive, input size, published COCO mAP, floats in the checkpoint)
 JUMPSTART = {
@@ -49,7 +51,14 @@ JUMPSTART = {
     "efficientdet-d3-896x896-coco17-tpu-32": ("efficientdet_d3_coco17_tpu-32", 896, 45.4, 14_279_568),
 }
 
-OWN = {DEMO, PREFIX + "mobilenet-v2-320x320-coco17-tpu-8"}
+OWN = {
+    DEMO,
+    PREFIX + "mobilenet-v2-320x320-coco17-tpu-8",
+    PREFIX + "efficientdet-d4-1024x1024-coco17-tpu-32",
+    PREFIX + "efficientdet-d5-1280x1280-coco17-tpu-32",
+    PREFIX + "efficientdet-d6-1408x1408-coco17-tpu-32",
+    PREFIX + "efficientdet-d7-1536x1536-coco17-tpu-32",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +69,28 @@ def models() -> registry.Registry:
 def test_the_ids_are_those_of_jumpstart_and_our_own(models: registry.Registry) -> None:
     assert set(models.model_ids()) == {PREFIX + suffix for suffix in JUMPSTART} | OWN
     assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(OWN)
+
+
+def test_the_finished_models_are_those_of_jumpstart(models: registry.Registry) -> None:
+    families = collections.Counter(
+        re.split(r"-\d|-resnet|-d\d|-hour|-incep|-mobile", model_id)[0] for model_id in models.saved_models
+    )
+    assert families == {
+        "tensorflow-od-centernet": 9,
+        "tensorflow-od-efficientdet": 6,
+        "tensorflow-od-faster-rcnn": 11,
+        "tensorflow-od-retinanet": 6,
+        "tensorflow-od-ssd": 4,
+    }
+    for spec in models.saved_models.values():
+        handle = spec.url.removeprefix("https://tfhub.dev/tensorflow/")
+        assert spec.model_id == "tensorflow-od-" + handle.replace("/", "-").replace("_", "-")
+        assert spec.keypoints == ("kpts" in handle)
+        assert spec.class_names == models.get(FPNLITE_320).class_names
+    same = {
+        s.model_id: models.get(s.nearest).coco_map for s in models.saved_models.values() if "retinanet" in s.model_id
+    }
+    assert same == {model_id: models.saved_models[model_id].coco_map for model_id in same}
 
 
 @pytest.mark.parametrize("suffix", JUMPSTART)
@@ -217,7 +248,19 @@ BROKEN = {
     "no such label map": (("models", FPNLITE_320, "label_map"), "lvis", "'lvis' is missing, or not defined"),
     "no label map": (("models", FPNLITE_320, "label_map"), None, "'label_map' is missing"),
     "no checkpoint": (("models", FPNLITE_320, "checkpoint"), None, "'checkpoint' is missing"),
-    "no models": (("models",), None, "must map label_maps, architectures and models"),
+    "unknown key of a SavedModel": (
+        ("saved_models", FINISHED, "uri"),
+        "http://x",
+        "unknown key 'uri'. Did you mean 'url'?",
+    ),
+    "nothing near": (
+        ("saved_models", FINISHED, "nearest"),
+        "yolo",
+        "nearest must be the model_id of a model that can be",
+    ),
+    "no label map of a SavedModel": (("saved_models", FINISHED, "label_map"), None, "'label_map' is missing"),
+    "text for a flag": (("saved_models", FINISHED, "keypoints"), "no", "Expected `bool`, got `str`"),
+    "no models": (("models",), None, "must map label_maps, architectures, models and saved_models"),
 }
 
 

@@ -1,7 +1,7 @@
 """Lists the models, or shows one.
 
 python -m tfod_transfer.models [list]               a table: input side in pixels, parameters, published COCO mAP,
-                                                    whether it can be used and where its weights would come from
+                                                    whether it can be trained and where its weights would come from
 python -m tfod_transfer.models show MODEL_ID        one model whole
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tfod_transfer import cli, hyperparameters, registry, weights
+from tfod_transfer import cli, hyperparameters, registry, saved_models, weights
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -26,11 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         parser.error("expected `show MODEL_ID`, with or without --defaults; or `list` without both")
     models = registry.load_registry()
     if options.command == "list":
-        print(_json([described(spec) for spec in models]) if options.json else table(models))
+        everything = [*models, *models.saved_models.values()]
+        print(_json([described(spec) for spec in everything]) if options.json else table(models))
         return None
-    spec = models.get(options.model_id)
+    spec = models.saved_models.get(options.model_id) or models.get(options.model_id)
     if options.defaults:
-        print(_json(hyperparameters.documented_defaults(spec.defaults)))
+        print(_json(hyperparameters.documented_defaults(models.get(options.model_id).defaults)))
     else:
         print(_json(described(spec)) if options.json else _yaml(described(spec)))
     return None
@@ -63,16 +64,18 @@ def table(models: registry.Registry) -> str:
         )
         for spec in models
     ]
+    rows += [
+        (spec.model_id, "-", "-", f"{spec.coco_map:.1f}", "inference only") for spec in models.saved_models.values()
+    ]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"{row[0]:<{width}}  {row[1]:>5}  {row[2]:>6}  {row[3]:>4}  {row[4]}" for row in rows)
 
 
-def described(spec: registry.ModelSpec) -> dict[str, Any]:
+def described(spec: registry.ModelSpec | registry.SavedModelSpec) -> dict[str, Any]:
     """An entry as JSON-like data, with what follows from it."""
-    return {
-        **dataclasses.asdict(spec),
-        "weights": weights.locality(spec.checkpoint),
-    }
+    if isinstance(spec, registry.SavedModelSpec):
+        return {**dataclasses.asdict(spec), "trainable": False, "weights": saved_models.locality(spec)}
+    return {**dataclasses.asdict(spec), "trainable": True, "weights": weights.locality(spec.checkpoint)}
 
 
 def _json(document: Any) -> str:

@@ -1,23 +1,27 @@
-"""Runs an artifact on images: `python -m tfod_transfer.predict ARTIFACT IMAGES… --output_dir DIR`.
+"""Runs a model on images: `python -m tfod_transfer.predict MODEL IMAGES… --output_dir DIR`.
 
+MODEL is an artifact (the --model_dir of a finished fit), or the model_id of a model that can only be run.
 Writes predictions.jsonl, one line an image, and one drawn picture an image.
 """
 
 from __future__ import annotations
 
+import collections
+import itertools
 import json
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tfod_transfer import artifact, cli, errors
+from tfod_transfer import cli, errors
+from tfod_transfer.serving import runnable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Predicts, draws, writes; an unreadable image is named and makes the exit status 2 after the others are done."""
     options = _parser().parse_args(argv)
-    model = artifact.load(options.artifact)
+    model = runnable.find(options.model, options.pretrained)
     readable, problems = _check(_image_files(options.images))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -26,24 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from tfod_transfer import drawing
     from tfod_transfer.data import image_files
-    from tfod_transfer.serving.loaded import LoadedDetector
 
     output = pathlib.Path(options.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    detector = LoadedDetector(model.saved_model)
+    detector = model.load()
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as lines:
-        for path, found in zip(readable, detector.detect_files(readable), strict=True):
+        pictures = _picture_names(readable)
+        for path, picture_name, found in zip(readable, pictures, detector.detect_files(readable), strict=True):
             kept = (found.scores[0] > 0) & (found.scores[0] >= options.score_threshold)
-            record = _record(
-                path, found.boxes[0][kept], found.classes[0][kept], found.scores[0][kept], model.info.labels
-            )
+            record = _record(path, found.boxes[0][kept], found.classes[0][kept], found.scores[0][kept], model.labels)
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             drawn = [i for i, score in enumerate(record["scores"]) if score >= options.draw_threshold]
             names = [record["class_names"][i] for i in drawn]
             scores = [record["scores"][i] for i in drawn]
             picture = drawing.draw_boxes(image_files.open_upright(path), found.boxes[0][kept][drawn], names, scores)
-            target = output / f"{_unique_stem(path, readable)}.jpg"
-            picture.save(target, quality=90)
+            picture.save(output / f"{picture_name}.jpg", quality=90)
             listed = ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True)) or "nothing"
             print(f"{path}: {listed}", flush=True)
     print(f"wrote {output / 'predictions.jsonl'} and {len(readable)} pictures")
@@ -91,17 +92,31 @@ def _check(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     return readable, problems
 
 
-def _unique_stem(path: str, paths: Sequence[str]) -> str:
-    stem = pathlib.Path(path).stem
-    same = [each for each in paths if pathlib.Path(each).stem == stem]
-    return stem if len(same) == 1 else f"{stem}_{same.index(path) + 1}"
+def _picture_names(paths: Sequence[str]) -> list[str]:
+    """A name without suffix for the picture of each file: its own stem, numbered where several have the same."""
+    stems = [pathlib.Path(path).stem for path in paths]
+    counts = collections.Counter(stems)
+    taken = {stem for stem, count in counts.items() if count == 1}
+    numbers = {stem: itertools.count(1) for stem in counts}
+    names = []
+    for stem in stems:
+        if counts[stem] > 1:
+            stem = next(name for number in numbers[stem] if (name := f"{stem}_{number}") not in taken)
+            taken.add(stem)
+        names.append(stem)
+    return names
 
 
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.predict", description=__doc__)
-    parser.add_argument("artifact", metavar="ARTIFACT", help="the --model_dir of a finished fit")
+    parser.add_argument(
+        "model", metavar="MODEL", help="the --model_dir of a finished fit, or the model_id of an inference-only model"
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="image files, or folders of them")
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="where predictions.jsonl and pictures go")
+    parser.add_argument(
+        "--pretrained", metavar="PATH", help="SavedModel folder or .tar.gz of MODEL, in place of a download"
+    )
     parser.add_argument(
         "--score_threshold", type=float, default=0.0, metavar="S", help="leave out detections below [default: 0]"
     )

@@ -7,7 +7,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -15,6 +15,8 @@ import yaml
 from tfod_transfer import errors
 
 REGISTRY_FILE = pathlib.Path(__file__).with_name("model_registry.yaml")
+
+_Spec = TypeVar("_Spec", "ModelSpec", "SavedModelSpec")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Structure:
         ("two_towers"), or convolutions of its own for each feature map ("per_level").
       convolutions: kind of the 3x3 convolutions in decoder and head, "dense" or "separable".
       activation: of decoder and head, "relu6" or "swish".
-      normalization: a key of `modeling.preprocessing.NORMALIZATIONS`: how raw pixels become the network's input.
+      normalization: a key of `data.normalization.NORMALIZATIONS`: how raw pixels become the network's input.
       anchor_generator: "multiscale_grid" or "ssd", see modeling/anchors.py.
       augmentation: what the augmentation preset "zoo" means for the model, see data/augmentation.py.
       depth_multiplier: width of a MobileNet backbone; 1.0 for the others.
@@ -154,11 +156,37 @@ class ModelSpec:
         return len(self.class_names)
 
 
-class Registry:
-    """The models of a registry file, by model_id, in the file's order."""
+@dataclasses.dataclass(frozen=True)
+class SavedModelSpec:
+    """A finished model that can be run and not trained: a SavedModel of the Object Detection API.
 
-    def __init__(self, specs: Iterable[ModelSpec]) -> None:
+    Attributes:
+      model_id: the name that users give.
+      url: its handle on TensorFlow Hub.
+      class_names: the names of its classes, by class; None where the model has a slot that no class uses.
+      keypoints: whether it also finds the keypoints of persons.
+      coco_map: published AP@[.5:.95] of its boxes on COCO val2017 in percent.
+      nearest: model_id of the model to train instead.
+    """
+
+    model_id: str
+    url: str
+    class_names: tuple[str | None, ...]
+    keypoints: bool
+    coco_map: float
+    nearest: str
+
+
+class Registry:
+    """The models of a registry file, by model_id, in the file's order; iteration gives those that can be trained.
+
+    Attributes:
+      saved_models: those that can only be run.
+    """
+
+    def __init__(self, specs: Iterable[ModelSpec], saved_models: Iterable[SavedModelSpec] = ()) -> None:
         self._specs = {spec.model_id: spec for spec in specs}
+        self.saved_models = {spec.model_id: spec for spec in saved_models}
 
     def __iter__(self) -> Iterator[ModelSpec]:
         return iter(self._specs.values())
@@ -167,17 +195,23 @@ class Registry:
         return len(self._specs)
 
     def model_ids(self) -> tuple[str, ...]:
-        """Every model_id."""
+        """Every model_id that can be trained."""
         return tuple(self._specs)
 
     def get(self, model_id: str) -> ModelSpec:
-        """Returns a model.
+        """Returns a model that can be trained.
 
         Raises:
-          RegistryError: the model_id is unknown; names the nearest.
+          RegistryError: the model_id is unknown, or of a model that can only be run; names the nearest.
         """
+        if saved := self.saved_models.get(model_id):
+            raise errors.RegistryError(
+                f"{model_id} cannot be trained: it is a finished model, which `python -m tfod_transfer.predict "
+                f"{model_id}` runs. The nearest that can be trained is {saved.nearest!r}."
+            )
         if model_id not in self._specs:
-            hint = errors.did_you_mean(model_id, self._specs) or " `python -m tfod_transfer.models` lists them all."
+            known = (*self._specs, *self.saved_models)
+            hint = errors.did_you_mean(model_id, known) or " `python -m tfod_transfer.models` lists them all."
             raise errors.RegistryError(f"unknown model_id {model_id!r}.{hint}")
         return self._specs[model_id]
 
@@ -200,9 +234,14 @@ def _load(path: str) -> Registry:
     except yaml.YAMLError as error:
         raise errors.RegistryError(f"{path} is not valid YAML: {error}") from None
     try:
-        return Registry(_spec(model_id, entry, document) for model_id, entry in document["models"].items())
+        return Registry(
+            [_spec(model_id, entry, document) for model_id, entry in document["models"].items()],
+            [_saved_model(model_id, entry, document) for model_id, entry in document["saved_models"].items()],
+        )
     except (KeyError, AttributeError, TypeError) as error:
-        raise errors.RegistryError(f"{path} must map label_maps, architectures and models; found: {error!r}.") from None
+        raise errors.RegistryError(
+            f"{path} must map label_maps, architectures, models and saved_models; found: {error!r}."
+        ) from None
 
 
 def _spec(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> ModelSpec:
@@ -210,7 +249,7 @@ def _spec(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) 
     where = f"model_registry entry {model_id}"
     try:
         family = document["architectures"][entry["architecture"]]
-        names = document["label_maps"][entry.pop("label_map")]
+        class_names = _class_names(entry.pop("label_map"), document)
         checkpoint = entry["checkpoint"]
     except KeyError as error:
         raise errors.RegistryError(f"{where}: {error} is missing, or not defined in this file.") from None
@@ -218,7 +257,7 @@ def _spec(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) 
         **family,
         **entry,
         "model_id": model_id,
-        "class_names": [names.get(number) for number in range(1, max(names) + 1)],
+        "class_names": class_names,
         "structure": {**family["structure"], **entry.get("structure", {})},
         "defaults": {**family["defaults"], **entry.get("defaults", {})},
     }
@@ -228,8 +267,31 @@ def _spec(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) 
         (checkpoint, CheckpointSource),
     ):
         _refuse_unknown_keys(section, kind, where)
+    return _converted(merged, ModelSpec, where)
+
+
+def _saved_model(model_id: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> SavedModelSpec:
+    entry = dict(entry)
+    where = f"model_registry entry {model_id}"
     try:
-        return msgspec.convert(merged, ModelSpec)
+        class_names = _class_names(entry.pop("label_map"), document)
+    except KeyError as error:
+        raise errors.RegistryError(f"{where}: {error} is missing, or not defined in this file.") from None
+    merged = {**entry, "model_id": model_id, "class_names": class_names}
+    _refuse_unknown_keys(merged, SavedModelSpec, where)
+    if merged.get("nearest") not in document["models"]:
+        raise errors.RegistryError(f"{where}: nearest must be the model_id of a model that can be trained.")
+    return _converted(merged, SavedModelSpec, where)
+
+
+def _class_names(label_map: str, document: Mapping[str, Any]) -> list[str | None]:
+    names = document["label_maps"][label_map]
+    return [names.get(number) for number in range(1, max(names) + 1)]
+
+
+def _converted(section: Mapping[str, Any], kind: type[_Spec], where: str) -> _Spec:
+    try:
+        return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         raise errors.RegistryError(f"{where}: {error}.") from None
 

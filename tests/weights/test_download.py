@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from fake_zoo import NAME, PARAMETERS, ROOT, Server, entries, packed, resolve, spec_for
 
-from tfod_transfer import errors, weights
+from tfod_transfer import errors, model_cache, weights
 
 
 def test_a_download_is_kept_for_the_next_time(server: Server, zoo: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -146,7 +146,7 @@ def test_an_unreachable_server_is_explained(zoo: pathlib.Path, tmp_path: pathlib
 def test_a_silent_server_is_given_up(
     server: Server, zoo: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(model_cache, "TIMEOUT_SECONDS", 0.2)
     server.wait = threading.Event()
     with pytest.raises(errors.WeightsError, match="timed out"):
         resolve(spec_for(zoo, server.url), tmp_path)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from fake_zoo import FPNLITE_320, NAME, Server, packed, resolve, spec_for
 
-from tfod_transfer import errors, registry, weights
+from tfod_transfer import errors, model_cache, registry, weights
 
 
 # how a person may give a checkpoint: (made from the unpacked archive, expected prefix below it or None)
@@ -134,7 +134,7 @@ CACHES = {
 @pytest.mark.parametrize("case", CACHES)
 def test_the_place_of_the_cache(case: str) -> None:
     environ, expected = CACHES[case]
-    assert weights.cache_folder(environ) == expected
+    assert model_cache.cache_folder(environ) == expected
 
 
 def test_the_real_checkpoint_of_hands(shared: Callable[[str], pathlib.Path], tmp_path: pathlib.Path) -> None:
