@@ -28,6 +28,20 @@ def make_spec() -> Callable[..., registry.ModelSpec]:
 
 
 @pytest.fixture(scope="session")
+def make_efficientdet() -> Callable[..., registry.ModelSpec]:
+    """Returns EfficientDet D0 at 128 pixels with a thin decoder and head, some fields of its structure replaced."""
+    base = registry.load_registry().get("tensorflow-od1-ssd-efficientdet-d0-512x512-coco17-tpu-8")
+
+    def make(**changes: Any) -> registry.ModelSpec:
+        thin = {"feature_depth": 16, "bifpn_iterations": 1, "head_convs": 1, **changes}
+        return dataclasses.replace(
+            base, model_id="small", input_size=128, structure=dataclasses.replace(base.structure, **thin)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_detector(tiny_spec: registry.ModelSpec) -> Any:
     """A detector of three classes that no test may change."""
     from tfod_transfer.modeling.detector import build_detector

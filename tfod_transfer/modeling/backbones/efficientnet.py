@@ -24,7 +24,7 @@ from tfod_transfer.modeling.layers import (
 )
 
 _KEY = "model/_feature_extractor/_efficientnet/layer_with_weights-"
-_DROP_RATE = 0.2  # of the branch after the last one; it grows linearly from 0 at the first
+_DROP_RATE = 0.2  # what would be the rate of a block after the last; it grows linearly from 0 at the first
 
 
 class _Stage(NamedTuple):
@@ -58,6 +58,7 @@ class EfficientNet(Block):
 
     Attributes:
       output_channels: channels of C3, C4, C5.
+      blocks: in the order of execution.
     """
 
     unused_checkpoint_keys = "model/_feature_extractor/classification_backbone/"
@@ -68,7 +69,7 @@ class EfficientNet(Block):
         self._stem = _conv_batch_norm(0, "dense", 3, channels, settings, l2, kernel_size=3, strides=2)
         places = [(n, i) for n, stage in enumerate(_STAGES) for i in range(math.ceil(depth * stage.repetitions))]
         number, outputs = 2, []
-        self._blocks: list[InvertedBottleneck] = []
+        self.blocks: list[InvertedBottleneck] = []
         for index, (stage, repetition) in enumerate(places[: places.index(_TAPS[-1]) + 1]):
             block = InvertedBottleneck(
                 number,
@@ -81,17 +82,17 @@ class EfficientNet(Block):
                 drop_rate=_DROP_RATE * index / len(places),
                 l2=l2,
             )
-            self._blocks.append(block)
+            self.blocks.append(block)
             channels, number = block.filters, block.next_number
             if (stage, repetition) in _TAPS:
                 outputs.append(index)
         self._tapped = frozenset(outputs)
-        self.output_channels = tuple(self._blocks[index].filters for index in outputs)
+        self.output_channels = tuple(self.blocks[index].filters for index in outputs)
 
     def call(self, x: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> list[tf.Tensor]:
         x = self._stem(x, training=training)
         outputs = []
-        for index, block in enumerate(self._blocks):
+        for index, block in enumerate(self.blocks):
             seed = None if noise_seed is None else tf.random.experimental.stateless_fold_in(noise_seed, index)
             x = block(x, training=training, noise_seed=seed)
             if index in self._tapped:
@@ -106,10 +107,11 @@ class InvertedBottleneck(Block):
       number: of its first layer in the checkpoint.
       filters: channels of its output.
       stage: where it is; strides are those of the stage's `first` block.
-      drop_rate: how often stochastic depth leaves the branch beside the shortcut out.
+      drop_rate: how often stochastic depth leaves the branch out, if there is a shortcut beside it.
 
     Attributes:
       filters: channels of its output.
+      drop_rate: as given; 0 without a shortcut.
       next_number: of the layer after it.
     """
 
@@ -126,7 +128,7 @@ class InvertedBottleneck(Block):
         l2: float,
     ) -> None:
         super().__init__()
-        self.filters, self._drop_rate = filters, drop_rate
+        self.filters = filters
         inner, strides = in_channels * stage.expansion, stage.strides if first else 1
         self._expand = None
         if stage.expansion != 1:
@@ -141,6 +143,7 @@ class InvertedBottleneck(Block):
         self._excite = _convolution(number + 3, "dense", squeezed, inner, settings, l2, bias=True)
         self._project = _conv_batch_norm(number + 4, "dense", inner, filters, settings, l2, activation=None)
         self._residual = strides == 1 and in_channels == filters
+        self.drop_rate = drop_rate if self._residual else 0.0
         self.next_number = number + 6
 
     def call(self, x: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -154,8 +157,8 @@ class InvertedBottleneck(Block):
         x = self._project(x, training=training)
         if not self._residual:
             return x
-        if training and noise_seed is not None and self._drop_rate:
-            x = drop_branches(x, self._drop_rate, noise_seed)
+        if training and noise_seed is not None and self.drop_rate:
+            x = drop_branches(x, self.drop_rate, noise_seed)
         return shortcut + x
 
 
