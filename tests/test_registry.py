@@ -51,14 +51,15 @@ JUMPSTART = {
     "efficientdet-d3-896x896-coco17-tpu-32": ("efficientdet_d3_coco17_tpu-32", 896, 45.4, 14_279_568),
 }
 
-OWN = {
-    DEMO,
-    PREFIX + "mobilenet-v2-320x320-coco17-tpu-8",
-    PREFIX + "efficientdet-d4-1024x1024-coco17-tpu-32",
-    PREFIX + "efficientdet-d5-1280x1280-coco17-tpu-32",
-    PREFIX + "efficientdet-d6-1408x1408-coco17-tpu-32",
-    PREFIX + "efficientdet-d7-1536x1536-coco17-tpu-32",
+# The same of archives that have no id at JumpStart.
+FURTHER = {
+    "mobilenet-v2-320x320-coco17-tpu-8": ("ssd_mobilenet_v2_320x320_coco17_tpu-8", 300, 20.2, 6_103_999),
+    "efficientdet-d4-1024x1024-coco17-tpu-32": ("efficientdet_d4_coco17_tpu-32", 1024, 48.5, 23_493_971),
+    "efficientdet-d5-1280x1280-coco17-tpu-32": ("efficientdet_d5_coco17_tpu-32", 1280, 49.7, 36_986_475),
+    "efficientdet-d6-1408x1408-coco17-tpu-32": ("efficientdet_d6_coco17_tpu-32", 1408, 50.5, 55_825_086),
+    "efficientdet-d7-1536x1536-coco17-tpu-32": ("efficientdet_d7_coco17_tpu-32", 1536, 51.2, 55_825_086),
 }
+ZOO_MODELS = {**JUMPSTART, **FURTHER}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,8 @@ def models() -> registry.Registry:
 
 
 def test_the_ids_are_those_of_jumpstart_and_our_own(models: registry.Registry) -> None:
-    assert set(models.model_ids()) == {PREFIX + suffix for suffix in JUMPSTART} | OWN
-    assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(OWN)
+    assert set(models.model_ids()) == {PREFIX + suffix for suffix in ZOO_MODELS} | {DEMO}
+    assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(FURTHER) + 1
 
 
 def test_the_finished_models_are_those_of_jumpstart(models: registry.Registry) -> None:
@@ -93,10 +94,10 @@ def test_the_finished_models_are_those_of_jumpstart(models: registry.Registry) -
     assert same == {model_id: models.saved_models[model_id].coco_map for model_id in same}
 
 
-@pytest.mark.parametrize("suffix", JUMPSTART)
+@pytest.mark.parametrize("suffix", ZOO_MODELS)
 def test_a_zoo_entry_says_what_is_published_about_it(models: registry.Registry, suffix: str) -> None:
     spec = models.get(PREFIX + suffix)
-    archive, input_size, coco_map, parameters = JUMPSTART[suffix]
+    archive, input_size, coco_map, parameters = ZOO_MODELS[suffix]
     assert spec.checkpoint.url == f"{ZOO}{archive}.tar.gz"
     assert (spec.checkpoint.name, spec.checkpoint.archive) == (archive, f"{archive}.tar.gz")
     assert (spec.input_size, spec.coco_map, spec.parameters) == (input_size, coco_map, parameters)
@@ -105,7 +106,7 @@ def test_a_zoo_entry_says_what_is_published_about_it(models: registry.Registry, 
     assert "COCO" in spec.source
 
 
-@pytest.mark.parametrize("suffix", JUMPSTART)
+@pytest.mark.parametrize("suffix", [*JUMPSTART, "efficientdet-d4-1024x1024-coco17-tpu-32"])
 def test_a_zoo_entry_agrees_with_the_keys_of_its_checkpoint(
     models: registry.Registry, suffix: str, shared: Callable[[str], pathlib.Path]
 ) -> None:
@@ -213,6 +214,18 @@ def test_a_typing_error_is_answered_with_the_nearest_id(models: registry.Registr
 
 # EfficientNet's layers above the last tap come with the checkpoint, and no detector runs them.
 EFFICIENTNET_TOP = "model/_feature_extractor/classification_backbone/"
+# architecture: how many blocks of the last stage are among them
+EFFICIENTNET_TOP_BLOCKS = {f"efficientdet_d{d}": blocks for d, blocks in enumerate((0, 1, 1, 1, 1, 2, 2, 2))}
+WITHOUT_KEY_LIST = ("efficientdet_d5", "efficientdet_d6", "efficientdet_d7")
+
+
+def floats_above_the_last_tap(channels: int, blocks: int) -> int:
+    """Those of an EfficientNet's last blocks and of its classifier of ImageNet's 1000 classes."""
+    inner, squeezed, top = 6 * channels, channels // 4, 4 * channels
+    convolutions = channels * inner + 3 * 3 * inner + inner * channels
+    excitation = inner * squeezed + squeezed + squeezed * inner + inner
+    batch_norms = 4 * (inner + inner + channels)
+    return blocks * (convolutions + excitation + batch_norms) + channels * top + 4 * top + top * 1000 + 1000
 
 
 @pytest.mark.parametrize("spec", list(registry.load_registry()), ids=lambda spec: spec.model_id)
@@ -227,11 +240,17 @@ def test_every_model_has_exactly_the_variables_of_its_checkpoint(
     if spec.checkpoint.path:
         assert sum(math.prod(shape) for shape in found.values()) == spec.parameters
         return
-    keys = json.loads(shared(f"zoo/keys/{spec.checkpoint.name}.json").read_text())
-    expected = {each["key"]: each["shape"] for each in keys if each["key"].startswith("model/")}
-    top = (
-        {key for key in expected if key.startswith(EFFICIENTNET_TOP)} if "efficientdet" in spec.architecture else set()
-    )
+    efficientdet = spec.architecture in EFFICIENTNET_TOP_BLOCKS
+    if efficientdet:
+        blocks, channels = EFFICIENTNET_TOP_BLOCKS[spec.architecture], built.backbone.output_channels[-1]
+        floats = sum(math.prod(shape) for shape in found.values())
+        assert floats + floats_above_the_last_tap(channels, blocks) == spec.parameters
+    file = shared("zoo/keys") / f"{spec.checkpoint.name}.json"
+    assert file.exists() == (spec.architecture not in WITHOUT_KEY_LIST)
+    if not file.exists():
+        return
+    expected = {each["key"]: each["shape"] for each in json.loads(file.read_text()) if each["key"].startswith("model/")}
+    top = {key for key in expected if key.startswith(EFFICIENTNET_TOP)} if efficientdet else set()
     assert found == {key: shape for key, shape in expected.items() if key not in top}
     assert sum(math.prod(shape) for shape in expected.values()) == spec.parameters
 
