@@ -50,6 +50,7 @@ class Detector(tf_keras.Model):
             num_classes + structure.background_slot,
             settings,
         )
+        self._compiled = tf.function(self._network, jit_compile=True)
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> DetectorOutput:
@@ -61,10 +62,14 @@ class Detector(tf_keras.Model):
           noise_seed: int [2], decides which residual branches a backbone with stochastic depth leaves out; None keeps
             all.
         """
+        network = self._compiled if self.execution.xla else self._network
+        return DetectorOutput(*network(images, training, noise_seed))
+
+    def _network(self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         x = preprocessing.normalize(images, self.spec.structure.normalization)
         maps = self.backbone(tf.cast(x, self.execution.dtype), training=training, noise_seed=noise_seed)
         encodings, logits = self.head(self.decoder(maps, training=training), training=training)
-        return DetectorOutput(tf.cast(encodings, tf.float32), tf.cast(logits, tf.float32))
+        return tf.cast(encodings, tf.float32), tf.cast(logits, tf.float32)
 
     def checkpoint_variables(self) -> dict[str, tf.Variable]:
         """Maps the key that each variable has in a zoo checkpoint to the variable."""
