@@ -83,7 +83,7 @@ def test_the_digest_of_genuine_checksums(shared: Callable[[str], pathlib.Path]) 
             digest = authenticity.crc_digest(json.loads(path.read_text()))
             assert digest == spec.checkpoint.tensor_crc_digest
             known += 1
-    assert known == 5
+    assert known == 6
 
 
 def test_a_genuine_checkpoint_passes(checkpoint: tuple[pathlib.Path, dict[str, int]]) -> None:

@@ -68,15 +68,25 @@ def tensor_crc_digest(prefix: pathlib.Path) -> str:
     Raises:
       WeightsError: the checkpoint cannot be read.
     """
+    return crc_digest(tensor_crcs(prefix))
+
+
+def tensor_crcs(prefix: pathlib.Path) -> dict[str, int]:
+    """Returns the masked CRC32C of the bytes of every `model/` tensor of a checkpoint, by key.
+
+    Raises:
+      WeightsError: the checkpoint cannot be read, or a tensor is not what the checkpoint's own index says.
+    """
     import tensorflow as tf
 
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         keys = sorted(key for key in reader.get_variable_to_shape_map() if key.startswith("model/"))
+        # TensorFlow compares each tensor that it reads whole with the CRC in the index.
         crcs = masked_crc32c([reader.get_tensor(key).tobytes() for key in keys])
     except (tf.errors.OpError, ValueError) as error:
         raise errors.WeightsError(f"{prefix} is damaged: {error}") from None
-    return crc_digest(dict(zip(keys, crcs, strict=True)))
+    return dict(zip(keys, crcs, strict=True))
 
 
 def crc_digest(crcs: Mapping[str, int]) -> str:
