@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 
 import pytest
 from golden_reference import TOLERANCES, Reference
@@ -29,7 +30,17 @@ def built_model(request: pytest.FixtureRequest) -> registry.ModelSpec:
     return request.param
 
 
+@pytest.fixture(
+    params=[spec for spec in AVAILABLE if spec.checkpoint.name not in TOLERANCES], ids=lambda spec: spec.model_id
+)
+def unreferenced_model(request: pytest.FixtureRequest) -> registry.ModelSpec:
+    """Each of them without reference tensors."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def prefix(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> str:
+def prefix(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A zoo-format checkpoint with the reference's weights."""
-    return reference.write_checkpoint(tmp_path_factory.mktemp("golden"))
+    folder = tmp_path_factory.mktemp("golden")
+    yield reference.write_checkpoint(folder)
+    shutil.rmtree(folder)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from golden_reference import TOLERANCES, Reference
+from golden_reference import TOLERANCES, Reference, Tolerances
 
 from tfod_transfer import registry
 from tfod_transfer.data import resize
@@ -17,22 +17,28 @@ from tfod_transfer.modeling.layers import Execution
 
 pytestmark = pytest.mark.golden
 
+STANDARD_MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as fractions of 255
 
-def restored(reference: Any, prefix: str, **options: Any) -> Detector:
+
+def restored(reference: Reference, prefix: str, **options: Any) -> Detector:
     detector = build_detector(reference.spec, reference.spec.num_classes, **options)
     names = reference.class_names
     report = zoo_checkpoint.restore(detector, prefix, checkpoint_class_names=names, class_names=names)
     assert not report.reinitialized
-    assert not report.unused
+    unused = detector.backbone.unused_checkpoint_keys
+    assert all(unused and key.startswith(unused) for key in report.unused)
     return detector
 
 
-def normalized_first(images: np.ndarray, reference: Any) -> tf.Tensor:
-    """The reference's own order. Ours is equal in exact arithmetic; a rounding there grows to 1e-4 in the logits."""
-    size = [reference.spec.input_size] * 2
-    return tf.raw_ops.ResizeBilinear(
-        images=preprocessing.normalize(images, reference.spec.structure.normalization), size=size
-    )
+def normalized_first(images: np.ndarray, spec: registry.ModelSpec) -> tf.Tensor:
+    """The reference's own order. Ours is equal in exact arithmetic; a rounding there grows in the network."""
+    size = resize.content_size(tf.constant(images.shape[1:3]), spec)
+    normalized = preprocessing.normalize(images, spec.structure.normalization)
+    if spec.structure.normalization == "standardized":
+        # One rounded factor for two divisions would shift every pixel alike, which batch statistics do not forgive.
+        normalized = (images / np.float32(255) - np.float32(STANDARD_MEAN)) / np.float32(STANDARD_DEVIATION)
+    x = tf.raw_ops.ResizeBilinear(images=normalized, size=size)
+    return tf.image.pad_to_bounding_box(x, 0, 0, spec.input_size, spec.input_size)
 
 
 def assert_close(actual: Any, expected: np.ndarray, tolerance: float, what: str) -> None:
@@ -40,43 +46,54 @@ def assert_close(actual: Any, expected: np.ndarray, tolerance: float, what: str)
     assert difference <= tolerance, f"{what}: largest difference {difference}"
 
 
-def reference_part(x: tf.Tensor, *, whole_if_small: bool) -> np.ndarray:
-    """The part of a feature map [1, H, W, C] that the golden files keep."""
-    x = x[0].numpy()
-    if not (whole_if_small and x.shape[0] <= 10):
-        x = x[::4, ::4, : 32 if whole_if_small else 16]
-    return x[::2, ::2] if x.size >= 20_000 else x
+class Run(NamedTuple):
+    """What became of the reference's image, and how near to the reference it must be."""
+
+    backbone: list[tf.Tensor]
+    features: list[tf.Tensor]
+    output: DetectorOutput
+    tolerances: Tolerances
+
+
+@pytest.fixture(scope="module")
+def detector(reference: Reference, prefix: str) -> Detector:
+    return restored(reference, prefix)
 
 
 @pytest.fixture(scope="module", params=["fused", "folded"])
-def policy(request: pytest.FixtureRequest) -> Any:
-    return request.param
+def run(reference: Reference, detector: Detector, request: pytest.FixtureRequest) -> Run:
+    spec, tolerances = reference.spec, getattr(reference.tolerances, request.param)
+    with detector.execution.changed_to(Execution(batch_norm=request.param)):
+        if request.param == "fused":
+            backbone = detector.backbone(normalized_first(reference.image()[np.newaxis], spec))
+            features = detector.decoder(backbone)
+            return Run(backbone, features, DetectorOutput(*detector.head(features)), tolerances)
+        image = resize.resize(reference.image(), spec)[tf.newaxis]
+        backbone = detector.backbone(preprocessing.normalize(image, spec.structure.normalization))
+        return Run(backbone, detector.decoder(backbone), detector(image), tolerances)
 
 
 @pytest.fixture(scope="module")
-def detector(reference: Any, prefix: str, policy: Any) -> Detector:
-    return restored(reference, prefix, execution=Execution(batch_norm=policy))
-
-
-@pytest.fixture(scope="module")
-def output(reference: Any, detector: Detector) -> DetectorOutput:
-    return detector(resize.resize(reference.image(), reference.spec)[tf.newaxis])
+def targets(reference: Reference, detector: Detector) -> matcher.Targets:
+    boxes, classes = (reference.tensors[name] for name in ("gt_boxes_padded_frame", "gt_classes_zero_based"))
+    return matcher.assign(boxes[np.newaxis], classes[np.newaxis], detector.anchors, reference.spec)
 
 
 def test_missing_references_are_visible(built_model: Any, shared: Any) -> None:
+    exists = Reference(built_model, shared).exists
     name = built_model.checkpoint.name
-    has_file = (shared("golden") / name / "golden.npz").exists()
-    assert has_file == (name in TOLERANCES), "a golden file without a row of tolerances, or the reverse"
-    if not has_file:
-        pytest.skip(f"no golden file for {built_model.model_id}")
+    assert exists == (name in TOLERANCES), "reference tensors without a row of tolerances, or the reverse"
+    if not exists:
+        pytest.skip(f"no reference tensors for {built_model.model_id}")
 
 
-def test_every_zoo_model_restores_completely_and_runs(built_model: Any, shared: Any, tmp_path: Any) -> None:
-    reference = Reference(built_model, shared)
+def test_a_model_without_reference_restores_completely_and_runs(
+    unreferenced_model: Any, shared: Any, tmp_path: Any
+) -> None:
+    reference, size = Reference(unreferenced_model, shared), unreferenced_model.input_size
     detector = restored(reference, reference.write_checkpoint(tmp_path))
-    size = built_model.input_size
     output = detector(np.zeros([1, size, size, 3], np.uint8))
-    slots = built_model.num_classes + built_model.structure.background_slot
+    slots = unreferenced_model.num_classes + unreferenced_model.structure.background_slot
     assert output.box_encodings.shape == (1, len(detector.anchors), 4)
     assert output.class_logits.shape == (1, len(detector.anchors), slots)
     assert np.all(np.isfinite(output.class_logits))
@@ -96,53 +113,59 @@ def test_preprocessing_of_six_image_sizes(name: str, shared: Any) -> None:
         assert_close(actual[::4, ::4], golden[f"out_{size}_every_4"], 1e-6, size)
 
 
-def test_anchors_are_equal_to_the_last_bit(reference: Any, detector: Detector) -> None:
+def test_preprocessing_of_the_image(reference: Reference) -> None:
+    (name,) = (name for name in reference.tensors if name.startswith("preprocessed_every_"))
+    step = int(name.rsplit("_", 1)[1])
+    image = resize.resize(reference.image(), reference.spec)
+    actual = preprocessing.normalize(image, reference.spec.structure.normalization)[::step, ::step]
+    # Of numbers around 100 in float32 the last bit is 1e-5.
+    assert_close(actual, reference.tensors[name], 3e-5, name)
+
+
+def test_anchors_are_equal_to_the_last_bit(reference: Reference, detector: Detector) -> None:
     golden = reference.tensors
     assert len(detector.anchors) == golden["num_anchors"]
     np.testing.assert_array_equal(detector.anchors[golden["rows"]], golden["anchors"])
 
 
-def test_every_stage_of_the_network(reference: Any, detector: Detector, policy: Any) -> None:
-    golden, tolerance = reference.tensors, reference.tolerances.of(policy)
-    backbone = detector.backbone(normalized_first(reference.image()[np.newaxis], reference))
-    features = detector.decoder(backbone)
-    encodings, logits = detector.head(features)
-    numbers = [int(name.split("_")[2]) for name in golden if name.startswith("backbone_out")]
-    for number, x in zip(sorted(numbers)[-len(backbone) :], backbone, strict=True):
-        name = f"backbone_out_{number}_sub"
-        assert_close(reference_part(x, whole_if_small=False), golden[name], tolerance, name)
-    for number, x in enumerate(features):
-        name = f"feature_map_{number}_sub"
-        assert_close(reference_part(x, whole_if_small=True), golden[name], tolerance, name)
-    assert_close(encodings.numpy()[0, golden["rows"]], golden["box_encodings"], tolerance, "box encodings")
-    assert_close(logits.numpy()[0, golden["rows"]], golden["class_logits"], tolerance, "class logits")
+def test_every_stage_of_the_network(reference: Reference, run: Run) -> None:
+    golden, tolerance = reference.tensors, run.tolerances.raw
+    numbers = sorted(int(name.split("_")[2]) for name in golden if name.startswith("backbone_out"))
+    names = [f"backbone_out_{number}_sub" for number in numbers[-len(run.backbone) :]]
+    names += [f"feature_map_{number}_sub" for number in range(len(run.features))]
+    assert set(names) >= {name for name in golden if name.startswith("feature_map")}
+    for name, x in zip(names, [*run.backbone, *run.features], strict=True):
+        assert_close(reference.part(x.numpy(), name), golden[name], tolerance, name)
+    encodings, logits = (x.numpy()[0, golden["rows"]] for x in run.output)
+    assert_close(encodings, golden["box_encodings"], tolerance, "box encodings")
+    assert_close(logits, golden["class_logits"], tolerance, "class logits")
 
 
-def test_raw_outputs_from_the_image(reference: Any, output: DetectorOutput) -> None:
-    golden, tolerance = reference.tensors, reference.tolerances.folded
-    assert_close(output.box_encodings.numpy()[0, golden["rows"]], golden["box_encodings"], tolerance, "box encodings")
-    assert_close(output.class_logits.numpy()[0, golden["rows"]], golden["class_logits"], tolerance, "class logits")
+def test_detections(reference: Reference, detector: Detector, run: Run) -> None:
+    spec = reference.spec
+    windows = resize.windows(tf.constant([reference.image().shape[:2]]), spec)
+    ours = postprocessing.detect(run.output, detector.anchors, spec, windows=windows)
+    golden = {name: reference.tensors[f"detections/detection_{name}"][0] for name in ("boxes", "classes", "scores")}
+    assert int(ours.num_detections[0]) == int(reference.tensors["detections/num_detections"][0])
+    assert_all_found(golden, {name: getattr(ours, name)[0].numpy() for name in golden}, run.tolerances)
+    assert_all_found({name: getattr(ours, name)[0].numpy() for name in golden}, golden, run.tolerances)
 
 
-def test_detections(reference: Any, detector: Detector, output: DetectorOutput) -> None:
-    golden = {name.removeprefix("detections/detection_"): x for name, x in reference.tensors.items() if "/" in name}
-    detections = postprocessing.detect(output, detector.anchors, reference.spec)
-    boxes, classes, scores = (x.numpy()[0] for x in detections[:3])
-    assert int(detections.num_detections[0]) == int(golden["detections/num_detections"][0])
-    # Near-ties may change places, so that each reference box looks for its like instead of its rank.
-    for box, label, score in zip(golden["boxes"][0], golden["classes"][0], golden["scores"][0], strict=True):
-        same = (classes == label) & (np.abs(boxes - box).max(axis=-1) < 1e-4) & (np.abs(scores - score) < 1e-4)
+def assert_all_found(expected: dict[str, np.ndarray], among: dict[str, np.ndarray], tolerances: Tolerances) -> None:
+    """Each expected detection is there once; those may miss that are no better than the last one, within tolerance.
+
+    Near-ties may change places, so that each looks for its like instead of its rank.
+    """
+    certain = expected["scores"] > among["scores"][-1] + tolerances.scores
+    assert certain.sum() >= 40
+    for box, label, score in zip(*(expected[name][certain] for name in ("boxes", "classes", "scores")), strict=True):
+        near = np.abs(among["boxes"] - box).max(axis=-1) <= tolerances.boxes
+        same = near & (among["classes"] == label) & (np.abs(among["scores"] - score) <= tolerances.scores)
         assert same.sum() == 1, f"class {label} at {box} with score {score}"
 
 
-def test_targets_are_equal_to_the_last_bit(reference: Any, detector: Detector) -> None:
+def test_targets_are_equal_to_the_last_bit(reference: Reference, targets: matcher.Targets) -> None:
     golden = reference.tensors
-    targets = matcher.assign(
-        golden["gt_boxes_padded_frame"][np.newaxis],
-        golden["gt_classes_zero_based"][np.newaxis],
-        detector.anchors,
-        reference.spec,
-    )
     matches = targets.matches.numpy()[0]
     (positive,) = np.nonzero(matches >= 0)
     np.testing.assert_array_equal(positive, golden["pos_index"])
@@ -151,34 +174,50 @@ def test_targets_are_equal_to_the_last_bit(reference: Any, detector: Detector) -
     np.testing.assert_array_equal(targets.box_encodings.numpy()[0, positive], golden["pos_reg_targets"])
 
 
-def test_losses_in_inference_mode(reference: Any, detector: Detector, output: DetectorOutput) -> None:
-    golden, expected = reference.tensors, reference.summary["losses_inference_mode"]
-    targets = matcher.assign(
-        golden["gt_boxes_padded_frame"][np.newaxis],
-        golden["gt_classes_zero_based"][np.newaxis],
-        detector.anchors,
-        reference.spec,
-    )
-    sums = losses.detection_losses(output, targets, reference.spec)
+def test_losses_in_inference_mode(reference: Reference, targets: matcher.Targets, run: Run) -> None:
+    expected = reference.summary["losses_inference_mode"]
+    sums = losses.detection_losses(run.output, targets, reference.spec)
     classification, localization = losses.normalized(sums, tf.reduce_sum(sums.positives))
     assert float(sums.positives[0]) == expected["num_positive_anchors"]
-    assert float(classification) == pytest.approx(expected["classification_loss"], rel=1e-5)
-    assert float(localization) == pytest.approx(expected["localization_loss"], rel=1e-5)
-    assert float(losses.regularization_loss(detector)) == pytest.approx(expected["regularization_loss"], rel=1e-6)
-    assert len(detector.l2_coefficients()) == expected["n_reg_losses"]
+    assert float(classification) == pytest.approx(expected["classification_loss"], rel=run.tolerances.losses)
+    assert float(localization) == pytest.approx(expected["localization_loss"], rel=run.tolerances.losses)
 
 
-def test_l2_coefficient_of_each_variable(reference: Any, detector: Detector) -> None:
-    _, expected = reference.training
-    assert detector.l2_coefficients() == pytest.approx(expected["keras_l2_coefficient"], rel=1e-6)
+def unused_penalties(reference: Reference, detector: Detector) -> dict[str, float]:
+    """What the reference adds to its loss for kernels and biases that no output depends on, by checkpoint key."""
+    unused = detector.backbone.unused_checkpoint_keys
+    if unused is None:
+        return {}
+    if not reference.has_key_list:
+        pytest.skip("no list of the variables that the zoo's checkpoint has beyond ours")
+    return {
+        key: reference.spec.structure.backbone_l2 * float(np.sum(np.square(value, dtype=np.float64)))
+        for key, value in reference.weights().items()
+        if key.startswith(unused) and key.split("/")[-3] in ("kernel", "bias")
+    }
 
 
-def test_one_training_step_with_batch_statistics(reference: Any, prefix: str) -> None:
+def test_regularization_loss(reference: Reference, detector: Detector) -> None:
+    expected, unused = reference.summary["losses_inference_mode"], unused_penalties(reference, detector)
+    actual = float(losses.regularization_loss(detector)) + sum(unused.values())
+    assert actual == pytest.approx(expected["regularization_loss"], rel=1e-6)
+    assert len(detector.l2_coefficients()) + len(unused) == expected["n_reg_losses"]
+
+
+def test_l2_coefficient_of_each_variable(reference: Reference, detector: Detector) -> None:
+    expected = reference.training[1]["keras_l2_coefficient"]
+    unused = unused_penalties(reference, detector)
+    assert unused.keys() <= expected.keys()
+    used = {key: coefficient for key, coefficient in expected.items() if key not in unused}
+    assert detector.l2_coefficients() == pytest.approx(used, rel=1e-6)
+
+
+def test_one_training_step_with_batch_statistics(reference: Reference, prefix: str) -> None:
     golden, expected = reference.training
     detector = restored(reference, prefix, freeze_batch_norm=False)
     named = detector.checkpoint_variables()
     trainable = {key: variable for key, variable in named.items() if variable.trainable}
-    images = normalized_first(golden["images"], reference)
+    images = normalized_first(reference.training_images, reference.spec)
     boxes, classes = np.zeros([2, 4, 4], np.float32), np.full([2, 4], -1, np.int32)
     for row, truth in enumerate((golden["gt0"], golden["gt1"])):
         boxes[row, : len(truth)], classes[row, : len(truth)] = truth, reference.ground_truth[1][: len(truth)]
@@ -192,17 +231,23 @@ def test_one_training_step_with_batch_statistics(reference: Any, prefix: str) ->
         total = classification + localization + losses.regularization_loss(detector)
     gradients = dict(zip(trainable, tape.gradient(total, list(trainable.values())), strict=True))
 
-    assert float(classification) == pytest.approx(expected["classification_loss"], rel=1e-5)
-    assert float(localization) == pytest.approx(expected["localization_loss"], rel=1e-5)
-    assert float(total) == pytest.approx(expected["total_loss"], rel=1e-5)
+    tolerances, unused = reference.tolerances.training, unused_penalties(reference, detector)
+    assert tolerances is not None
+    assert float(classification) == pytest.approx(expected["classification_loss"], rel=tolerances.losses)
+    assert float(localization) == pytest.approx(expected["localization_loss"], rel=tolerances.losses)
+    assert float(total) + sum(unused.values()) == pytest.approx(expected["total_loss"], rel=tolerances.losses)
     norms = {key: float(tf.norm(gradient)) for key, gradient in gradients.items()}
+    expected_norms = {key: norm for key, norm in expected["grad_l2_norms"].items() if key not in unused}
     # Before another batch norm an offset has no effect: its gradient is pure rounding, hence the absolute part.
-    assert norms == pytest.approx(expected["grad_l2_norms"], rel=1e-4, abs=1e-4)
-    assert_close(output.box_encodings, golden["box_encodings"], 1e-4, "box encodings")
-    assert_close(output.class_logits[:, ::7], golden["class_predictions_rows_every_7"], 1e-4, "class logits")
-    compared = {"grad:": gradients, "after:": named}
-    for name, value in golden.items():
-        for prefix_of_kind, tensors in compared.items():
-            if name.startswith(prefix_of_kind):
-                actual = tensors[name.removeprefix(prefix_of_kind)].numpy()
-                np.testing.assert_allclose(actual, value, rtol=1e-4, atol=1e-5 * np.abs(value).max(), err_msg=name)
+    assert norms == pytest.approx(expected_norms, rel=tolerances.norms, abs=tolerances.norms)
+    assert_close(output.box_encodings, golden["box_encodings"], tolerances.raw, "box encodings")
+    (name,) = (name for name in golden if name.startswith("class_predictions_rows_every_"))
+    assert_close(output.class_logits[:, :: int(name.rsplit("_", 1)[1])], golden[name], tolerances.raw, "class logits")
+    without_use = detector.backbone.unused_checkpoint_keys or "none"
+    for kind, tensors, tolerance in (("grad:", gradients, tolerances.gradients), ("after:", named, 1e-5)):
+        keys = [name.removeprefix(kind) for name in golden if name.startswith(kind)]
+        assert keys
+        for key in keys:
+            if key in named or not key.startswith(without_use):
+                value = golden[kind + key]
+                assert_close(tensors[key], value, tolerance * np.abs(value).max(), kind + key)
