@@ -117,13 +117,13 @@ TOLERANCES = {
         folded=Tolerances(raw=1e-4, boxes=4e-7, scores=1e-5, losses=1e-6),
     ),
     "efficientdet_d0_coco17_tpu-32": ModelTolerances(
-        fused=Tolerances(raw=4e-4, boxes=6e-5, scores=4e-5, losses=6e-5),
+        fused=Tolerances(raw=3e-4, boxes=6e-5, scores=5e-5, losses=6e-5),
         folded=Tolerances(raw=4e-4, boxes=8e-5, scores=5e-5, losses=8e-5),
-        # Noise of 1e-7 in the images, too, moves gradients of the weights in BiFPN's sums by up to 4 %.
-        training=TrainingTolerances(raw=7e-4, losses=2e-5, norms=8e-3, gradients=1e-1),
+        # BiFPN's weights: what is left of sums that nearly cancel. Another rounding of the images moves them by 4 %.
+        training=TrainingTolerances(raw=6e-4, losses=2e-5, norms=5e-4, gradients=2e-3),
     ),
     "efficientdet_d1_coco17_tpu-32": ModelTolerances(
-        fused=Tolerances(raw=9e-4, boxes=8e-5, scores=5e-6, losses=8e-5),
+        fused=Tolerances(raw=6e-4, boxes=8e-5, scores=5e-6, losses=6e-5),
         folded=Tolerances(raw=1e-3, boxes=2e-4, scores=6e-6, losses=1e-4),
     ),
     "efficientdet_d2_coco17_tpu-32": ModelTolerances(
@@ -131,7 +131,7 @@ TOLERANCES = {
         folded=Tolerances(raw=2e-6, boxes=4e-7, scores=1e-7, losses=5e-7),
     ),
     "efficientdet_d3_coco17_tpu-32": ModelTolerances(
-        fused=Tolerances(raw=5e-3, boxes=7e-4, scores=2e-5, losses=2e-5),
+        fused=Tolerances(raw=3e-3, boxes=1e-3, scores=2e-5, losses=7e-5),
         folded=Tolerances(raw=5e-3, boxes=1e-3, scores=2e-5, losses=2e-4),
     ),
     "efficientdet_d4_coco17_tpu-32": ModelTolerances(
