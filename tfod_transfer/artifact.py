@@ -37,6 +37,7 @@ class ModelInfo:
       finetuned: False for a pretrained model exported as it is.
       class_names: name of each class 0..K-1; None where the label map has a hole.
       category_ids: category id of each class as the training annotations give it.
+      precision: number format that the SavedModel computes in.
     """
 
     model_id: str
@@ -44,6 +45,7 @@ class ModelInfo:
     finetuned: bool
     class_names: tuple[str | None, ...]
     category_ids: tuple[int | str, ...]
+    precision: str = "float32"
 
     @property
     def labels(self) -> list[str]:
@@ -63,6 +65,7 @@ class ModelInfo:
             "finetuned": self.finetuned,
             "class_names": list(self.class_names),
             "category_ids": list(self.category_ids),
+            "precision": self.precision,
             "tfod_transfer_version": tfod_transfer.__version__,
         }
 
@@ -113,6 +116,7 @@ def read_info(path: pathlib.Path) -> ModelInfo:
             bool(info["finetuned"]),
             tuple(info["class_names"]),
             tuple(info["category_ids"]),
+            info.get("precision", "float32"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None

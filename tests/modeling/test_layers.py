@@ -79,3 +79,19 @@ def test_keys_and_initial_values_depend_on_key_and_seed() -> None:
     np.testing.assert_array_equal(kernel("a", 0), kernel("a", 0))
     assert not np.allclose(kernel("a", 0), kernel("a", 1))
     assert not np.allclose(kernel("a", 0), kernel("b", 0))
+
+
+@pytest.mark.parametrize("kind", ["dense", "separable"])
+def test_a_single_pixel_has_a_finite_gradient_in_bfloat16_whatever_was_in_memory(kind: Any) -> None:
+    settings = layers.LayerSettings(0.9, True, layers.Execution(tf.bfloat16), 0)
+    convolution = layers.Convolution("conv", kind, 64, 64, settings, strides=2)
+    pixel = tf.ones([2, 1, 1, 64], tf.bfloat16)
+    for _ in range(8):
+        litter = [tf.fill([2**power], np.float32(np.nan)) + 0 for power in range(4, 18)]
+        del litter  # gives back memory full of NaN
+        with tf.GradientTape() as tape:
+            y = convolution(pixel)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 2)
+        assert y.dtype == tf.bfloat16
+        for gradient in tape.gradient(loss, convolution.trainable_variables):
+            assert np.all(np.isfinite(gradient))

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfod_transfer import errors, hyperparameters, registry
 from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector, trainable_variables_for
+from tfod_transfer.modeling.layers import Execution
 from tfod_transfer.modeling.losses import regularization_loss
 from tfod_transfer.training.fine_tuner import FineTuner
 from tfod_transfer.training.optimizers import build_optimizer
@@ -38,9 +39,11 @@ def batch(num_boxes: int = 2) -> dict[str, np.ndarray]:
     }
 
 
-def fine_tuner(spec: registry.ModelSpec, freeze: bool = True, **given: object) -> FineTuner:
+def fine_tuner(
+    spec: registry.ModelSpec, freeze: bool = True, execution: Execution | None = None, **given: object
+) -> FineTuner:
     settings = hyperparameters.resolve({"optimizer": "sgd", "learning_rate": 0.02, "warmup_fraction": 0, **given})
-    detector = build_detector(spec, 2, freeze_batch_norm=freeze)
+    detector = build_detector(spec, 2, freeze_batch_norm=freeze, execution=execution)
     variables = trainable_variables_for(detector, only_top=settings.train_only_on_top_layer)
     model = FineTuner(detector, variables, settings.regularizers_l2, seed=settings.seed)
     model.compile(build_optimizer(settings, 100))
@@ -118,7 +121,7 @@ class Listener(tf.Module):
 
     def __init__(self, like: Detector) -> None:
         super().__init__()
-        self.spec, self.anchors = like.spec, like.anchors
+        self.spec, self.anchors, self.execution = like.spec, like.anchors, like.execution
         self.weight, self.kept, self.heard = tf.Variable(0.1), tf.Variable(1.0), tf.Variable([0, 0])
 
     def __call__(self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None = None) -> DetectorOutput:
@@ -161,3 +164,32 @@ def test_the_global_batch_must_divide_among_devices(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: two)
     with pytest.raises(errors.UsageError, match="multiple of their number, 2"):
         build_strategy(3)
+
+
+def change_of_a_step(spec: registry.ModelSpec, execution: Execution) -> np.ndarray:
+    model = fine_tuner(spec, execution=execution)
+    before = [variable.numpy() for variable in model.detector.trainable_variables]
+    train(model, batch())
+    assert {variable.dtype for variable in model.detector.variables} == {tf.float32}
+    after = model.detector.trainable_variables
+    return np.concatenate([(b.numpy() - a).ravel() for a, b in zip(before, after, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def float32_change(spec: registry.ModelSpec) -> np.ndarray:
+    return change_of_a_step(spec, Execution())
+
+
+@pytest.mark.parametrize(
+    ("execution", "tolerance"),
+    [
+        pytest.param(Execution(tf.bfloat16), 0.2, id="bfloat16"),
+        pytest.param(Execution(tf.float16), 0.2, id="float16"),
+        pytest.param(Execution(batch_norm="fused"), 0.001, id="fused"),
+    ],
+)
+def test_a_step_changes_the_weights_alike_however_it_is_executed(
+    spec: registry.ModelSpec, float32_change: np.ndarray, execution: Execution, tolerance: float
+) -> None:
+    found = change_of_a_step(spec, execution)
+    assert np.linalg.norm(found - float32_change) < tolerance * np.linalg.norm(float32_change)

@@ -167,6 +167,11 @@ class Convolution(Block):
 
     def call(self, x: tf.Tensor, norm: BatchNorm | None = None) -> tf.Tensor:
         """Convolves [B, H, W, in_channels] in the type of `x`, with `norm`'s moving statistics folded in if given."""
+        # oneDNN's bfloat16 gradient of a strided convolution over a single pixel has values that nobody computed.
+        single = self.strides > 1 and x.shape[1] == 1
+        return tf.cast(self._convolved(tf.cast(x, tf.float32), norm), x.dtype) if single else self._convolved(x, norm)
+
+    def _convolved(self, x: tf.Tensor, norm: BatchNorm | None) -> tf.Tensor:
         # Folded in float32 and then cast: folding in a lower precision would round twice.
         *kernels, bias = weights_for(self._execution, x.dtype, lambda: self._folded(norm))
         strides = [1, self.strides, self.strides, 1]

@@ -12,6 +12,9 @@ from tfod_transfer.modeling import matcher, postprocessing
 from tfod_transfer.modeling.detector import Detector, DetectorOutput
 from tfod_transfer.modeling.losses import DetectionLosses, detection_losses, normalized, regularization_loss
 
+# Keras starts at 32768, and a short run would lose its first steps to finding out that this is too much.
+INITIAL_LOSS_SCALE = 1024
+
 Batch = Mapping[str, tf.Tensor]
 
 
@@ -39,8 +42,11 @@ class FineTuner(tf_keras.Model):
 
     def compile(self, optimizer: tf_keras.optimizers.Optimizer) -> None:
         """Takes the optimizer, and makes its variables here: made in the first step, they would cost a second trace."""
-        super().compile(optimizer=optimizer)
         optimizer.build(self._trained)
+        self._scales_loss = self.detector.execution.dtype == tf.float16
+        if self._scales_loss:  # small gradients would be zero in float16
+            optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=INITIAL_LOSS_SCALE)
+        super().compile(optimizer=optimizer)
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One step on a batch; returns the losses of the global batch."""
@@ -53,7 +59,10 @@ class FineTuner(tf_keras.Model):
             classification, localization = normalized(losses, positives)
             regularization = regularization_loss(self.detector, self._l2) / replicas.num_replicas_in_sync
             total = localization + classification + regularization
-        gradients = tape.gradient(total, self._trained)
+            differentiated = self.optimizer.get_scaled_loss(total) if self._scales_loss else total
+        gradients = tape.gradient(differentiated, self._trained)
+        if self._scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
         reported = {"loss": total, "localization": localization, "classification": classification}
         return replicas.all_reduce(tf.distribute.ReduceOp.SUM, reported)
