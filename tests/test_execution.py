@@ -11,6 +11,8 @@ from tfod_transfer.execution import Processor
 
 RESNET = "tensorflow-od1-ssd-resnet50-v1-fpn-640x640-coco17-tpu-8"
 FPNLITE = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
+MOBILENET_V1 = "tensorflow-od1-ssd-mobilenet-v1-fpn-640x640-coco17-tpu-8"
+MOBILENET_SSD = "tensorflow-od1-ssd-mobilenet-v2-320x320-coco17-tpu-8"
 EFFICIENTDET = "tensorflow-od1-ssd-efficientdet-d0-512x512-coco17-tpu-8"
 
 OLD_CPU, NEW_CPU = Processor("cpu", "old", bfloat16=False), Processor("cpu", "new", bfloat16=True)
@@ -23,6 +25,8 @@ T4, A100 = Processor("gpu", "T4", bfloat16=False), Processor("gpu", "A100", bflo
         pytest.param(RESNET, OLD_CPU, {}, "float32, batch norm folded; exported in float32", id="dense, old cpu"),
         pytest.param(RESNET, NEW_CPU, {}, "bfloat16, batch norm folded; exported in bfloat16", id="dense, new cpu"),
         pytest.param(FPNLITE, NEW_CPU, {}, "float32, batch norm folded; exported in float32", id="depthwise, new cpu"),
+        pytest.param(MOBILENET_V1, NEW_CPU, {}, "bfloat16, batch norm folded; exported in bfloat16", id="dense head"),
+        pytest.param(MOBILENET_SSD, NEW_CPU, {}, "float32, batch norm folded; exported in float32", id="1x1 head"),
         pytest.param(EFFICIENTDET, NEW_CPU, {}, "float32, batch norm folded; exported in float32", id="efficientdet"),
         pytest.param(FPNLITE, T4, {}, "float16, batch norm folded, XLA; exported in float32", id="older gpu"),
         pytest.param(RESNET, A100, {}, "bfloat16, batch norm folded, XLA; exported in float32", id="newer gpu"),

@@ -63,15 +63,15 @@ class ExecutionPolicy:
 def choose(spec: ModelSpec, processor: Processor, wanted: Mapping[str, Any] | None = None) -> ExecutionPolicy:
     """The policy for a model on a processor.
 
-    Dense convolutions gain from bfloat16 where a CPU multiplies it in hardware; depthwise ones lose. XLA is slow on
-    CPUs. Folding a frozen batch norm gains everywhere. What a GPU exports is float32: it may be served elsewhere.
+    Dense 3x3 convolutions gain from bfloat16 where a CPU multiplies it in hardware, and those of an FPN and its head are
+    most of a model's work; depthwise ones gain nothing. XLA is slow on CPUs. Folding a frozen batch norm gains everywhere. What a GPU exports is float32: it may be served elsewhere.
 
     Args:
       spec: the model.
       processor: what it runs on.
       wanted: field name -> value in place of the choice; "auto" or None leaves it, other names are passed over.
     """
-    dense = spec.structure.convolutions == "dense"
+    dense = spec.structure.decoder == "fpn" and spec.structure.convolutions == "dense"
     if processor.kind == "gpu":
         policy = ExecutionPolicy("bfloat16" if processor.bfloat16 else "float16", "folded", True, "float32")
     elif dense and processor.bfloat16:
