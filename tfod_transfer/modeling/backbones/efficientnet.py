@@ -168,7 +168,7 @@ def drop_branches(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     Args:
       x: the branch beside a shortcut.
       rate: share of the images that lose it, below 1.
-      seed: int [2], decides which.
+      seed: int [2], decides which; others when compiled with XLA, which has its own generator.
     """
     kept = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed) >= rate
     return x * (tf.cast(kept, x.dtype) / (1.0 - rate))
