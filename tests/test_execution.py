@@ -99,3 +99,15 @@ def test_a_gpu_is_known_by_its_driver(
     assert execution.processor_of_this_machine(gpu=True).kind == "gpu"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert execution.processor_of_this_machine().kind == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("precision", "processor", "cautious"),
+    [("bfloat16", OLD_CPU, True), ("bfloat16", NEW_CPU, False), ("float32", OLD_CPU, False), ("bfloat16", T4, True)],
+)
+def test_a_format_that_the_processor_does_not_know_is_told(
+    precision: str, processor: Processor, cautious: bool
+) -> None:
+    lines = execution.cautions(precision, processor)
+    assert len(lines) == cautious
+    assert all(processor.name in line and "--export_precision float32" in line for line in lines)

@@ -6,7 +6,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from tfod_transfer import artifact, cli
+from tfod_transfer import artifact, cli, execution
 from tfod_transfer.hyperparameters import Hyperparameters
 
 
@@ -14,6 +14,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Reads the data, runs the SavedModel on every image, prints and writes COCO metrics."""
     options = _parser().parse_args(argv)
     model = artifact.load(options.artifact)
+    for line in execution.cautions(model.info.precision, execution.processor_of_this_machine()):
+        print(line, file=sys.stderr)
 
     from tfod_transfer.data import formats
 

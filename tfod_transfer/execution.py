@@ -63,8 +63,9 @@ class ExecutionPolicy:
 def choose(spec: ModelSpec, processor: Processor, wanted: Mapping[str, Any] | None = None) -> ExecutionPolicy:
     """The policy for a model on a processor.
 
-    Dense 3x3 convolutions gain from bfloat16 where a CPU multiplies it in hardware, and those of an FPN and its head are
-    most of a model's work; depthwise ones gain nothing. XLA is slow on CPUs. Folding a frozen batch norm gains everywhere. What a GPU exports is float32: it may be served elsewhere.
+    Dense 3x3 convolutions gain from bfloat16 where a CPU multiplies it in hardware, and those of an FPN and its head
+    are most of a model's work; depthwise ones gain nothing. XLA is slow on CPUs. Folding a frozen batch norm gains
+    everywhere. What a GPU exports is float32: it may be served elsewhere.
 
     Args:
       spec: the model.
@@ -83,6 +84,16 @@ def choose(spec: ModelSpec, processor: Processor, wanted: Mapping[str, Any] | No
     if "xla" in given:
         given["xla"] = str(given["xla"]) == "True"
     return dataclasses.replace(policy, **given)
+
+
+def cautions(precision: str, processor: Processor) -> list[str]:
+    """A sentence when a SavedModel computes in a format that the processor does not know; else nothing."""
+    if precision != "bfloat16" or processor.bfloat16:
+        return []
+    return [
+        f"warning: the SavedModel computes in bfloat16, which {processor.name} does slowly, not in hardware; "
+        "export it with --export_precision float32 to run it here"
+    ]
 
 
 def processor_of_this_machine(*, gpu: bool | None = None) -> Processor:

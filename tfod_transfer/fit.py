@@ -74,16 +74,19 @@ def fit(options: FitOptions) -> None:
         pretrained = weights.resolve_pretrained(spec, options.pretrained, pretrained_labels=options.pretrained_labels)
 
     # TensorFlow from here on.
-    from tfod_transfer.training import dry_run, exporting, progress, restoring
+    from tfod_transfer.training import dry_run, exporting, memory, progress, restoring
     from tfod_transfer.training.strategy import build_strategy, processor_in_use
     from tfod_transfer.training.trainer import Trainer
 
     strategy = build_strategy(settings.batch_size)
-    policy = execution.choose(spec, processor_in_use(), settings.to_dict())
+    processor = processor_in_use()
+    policy = execution.choose(spec, processor, settings.to_dict())
     with strategy.scope():
         detector, restored = restoring.restored_detector(spec, pretrained, data, settings, policy)
     _print_lines([f"weights:    {restored.origin}", restored.report.table()])
     _print_lines(progress.settings_lines(settings, options.hyperparameters, spec, policy))
+    if data:
+        _print_lines(memory.warnings(spec, processor, policy.precision, settings.batch_size))
     trainer = Trainer(detector, data.train, data.validation, settings, strategy) if data else None
     _print_lines(trainer.describe_input() if trainer else [])
     if options.dry_run:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tfod_transfer import artifact, errors, registry, saved_models
+from tfod_transfer import artifact, errors, execution, registry, saved_models
 
 if TYPE_CHECKING:
     from tfod_transfer.evaluation.coco_metrics import ImageDetections
@@ -64,6 +65,8 @@ def find(model: str, pretrained: str | None = None) -> Runnable:
 
 def _artifact(found: artifact.Artifact) -> Runnable:
     def load() -> Detector:
+        for line in execution.cautions(found.info.precision, execution.processor_of_this_machine()):
+            print(line, file=sys.stderr)
         from tfod_transfer.serving.loaded import LoadedDetector
 
         return LoadedDetector(found.saved_model)
