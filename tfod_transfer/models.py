@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tfod_transfer import cli, hyperparameters, registry, saved_models, weights
+from tfod_transfer import cli, execution, hyperparameters, registry, saved_models, weights
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -75,7 +75,13 @@ def described(spec: registry.ModelSpec | registry.SavedModelSpec) -> dict[str, A
     """An entry as JSON-like data, with what follows from it."""
     if isinstance(spec, registry.SavedModelSpec):
         return {**dataclasses.asdict(spec), "trainable": False, "weights": saved_models.locality(spec)}
-    return {**dataclasses.asdict(spec), "trainable": True, "weights": weights.locality(spec.checkpoint)}
+    processor = execution.processor_of_this_machine()
+    return {
+        **dataclasses.asdict(spec),
+        "trainable": True,
+        "weights": weights.locality(spec.checkpoint),
+        "execution": {"processor": processor.name, **dataclasses.asdict(execution.choose(spec, processor))},
+    }
 
 
 def _json(document: Any) -> str:
