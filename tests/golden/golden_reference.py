@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic_checkpoint
 
 from tfod_transfer import registry
 
@@ -138,6 +139,18 @@ TOLERANCES = {
         fused=Tolerances(raw=2e-6, boxes=4e-7, scores=1e-7, losses=5e-7),
         folded=Tolerances(raw=2e-6, boxes=6e-7, scores=1e-7, losses=5e-7),
     ),
+    "efficientdet_d5_coco17_tpu-32": ModelTolerances(
+        fused=Tolerances(raw=3e-5, boxes=4e-6, scores=1e-6, losses=1e-6),
+        folded=Tolerances(raw=5e-5, boxes=8e-6, scores=2e-6, losses=1e-6),
+    ),
+    "efficientdet_d6_coco17_tpu-32": ModelTolerances(
+        fused=Tolerances(raw=2e-5, boxes=3e-6, scores=6e-7, losses=1e-6),
+        folded=Tolerances(raw=2e-5, boxes=5e-6, scores=6e-7, losses=1e-6),
+    ),
+    "efficientdet_d7_coco17_tpu-32": ModelTolerances(
+        fused=Tolerances(raw=1e-5, boxes=5e-6, scores=6e-7, losses=1e-6),
+        folded=Tolerances(raw=2e-5, boxes=8e-6, scores=1e-6, losses=2e-6),
+    ),
 }
 
 
@@ -159,11 +172,6 @@ class Reference:
             "training": OWN / f"{self.name}.training.npz" if self._is_own else folder / "train_golden.npz",
             "training summary": OWN / f"{self.name}.training.json" if self._is_own else folder / "train_summary.json",
         }
-
-    @property
-    def has_key_list(self) -> bool:
-        """Whether the keys of the zoo's own checkpoint are known."""
-        return self._keys.exists()
 
     @property
     def exists(self) -> bool:
@@ -216,17 +224,10 @@ class Reference:
         return x[::2, ::2] if x.size >= 20_000 else x
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Every tensor of the checkpoint that the reference was computed from, by key.
-
-        Of a model whose keys nobody listed, those that our detector looks for.
-        """
-        if self.has_key_list:
+        """Every tensor of the checkpoint that the reference was computed from, by key."""
+        if self._keys.exists():
             return dict(importlib.import_module("make_checkpoint").tensors(self.name))
-        from tfod_transfer.modeling.detector import build_detector
-
-        variables = build_detector(self.spec, self.spec.num_classes).checkpoint_variables()
-        shapes = {key: variable.shape for key, variable in variables.items()}
-        return importlib.import_module("synthetic_checkpoint").tensors(self.name, shapes)
+        return synthetic_checkpoint.tensors(self.name, json.loads(str(self.tensors["checkpoint_shapes"])))
 
     def write_checkpoint(self, folder: pathlib.Path) -> str:
         """Writes the weights in the layout of a zoo archive and returns the prefix."""
