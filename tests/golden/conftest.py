@@ -30,14 +30,6 @@ def built_model(request: pytest.FixtureRequest) -> registry.ModelSpec:
     return request.param
 
 
-@pytest.fixture(
-    params=[spec for spec in AVAILABLE if spec.checkpoint.name not in TOLERANCES], ids=lambda spec: spec.model_id
-)
-def unreferenced_model(request: pytest.FixtureRequest) -> registry.ModelSpec:
-    """Each of them without reference tensors."""
-    return request.param
-
-
 @pytest.fixture(scope="session")
 def prefix(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A zoo-format checkpoint with the reference's weights."""

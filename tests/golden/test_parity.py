@@ -87,18 +87,6 @@ def test_missing_references_are_visible(built_model: Any, shared: Any) -> None:
         pytest.skip(f"no reference tensors for {built_model.model_id}")
 
 
-def test_a_model_without_reference_restores_completely_and_runs(
-    unreferenced_model: Any, shared: Any, tmp_path: Any
-) -> None:
-    reference, size = Reference(unreferenced_model, shared), unreferenced_model.input_size
-    detector = restored(reference, reference.write_checkpoint(tmp_path))
-    output = detector(np.zeros([1, size, size, 3], np.uint8))
-    slots = unreferenced_model.num_classes + unreferenced_model.structure.background_slot
-    assert output.box_encodings.shape == (1, len(detector.anchors), 4)
-    assert output.class_logits.shape == (1, len(detector.anchors), slots)
-    assert np.all(np.isfinite(output.class_logits))
-
-
 @pytest.mark.parametrize("name", ["ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8", "efficientdet_d0_coco17_tpu-32"])
 def test_preprocessing_of_six_image_sizes(name: str, shared: Any) -> None:
     spec = next(spec for spec in registry.load_registry() if spec.checkpoint.name == name)
