@@ -228,6 +228,7 @@ def floats_above_the_last_tap(channels: int, blocks: int) -> int:
     return blocks * (convolutions + excitation + batch_norms) + channels * top + 4 * top + top * 1000 + 1000
 
 
+@pytest.mark.golden  # a minute for all of them
 @pytest.mark.parametrize("spec", list(registry.load_registry()), ids=lambda spec: spec.model_id)
 def test_every_model_has_exactly_the_variables_of_its_checkpoint(
     spec: registry.ModelSpec, shared: Callable[[str], pathlib.Path]
