@@ -29,6 +29,17 @@ class Validation:
     def loss(self) -> float:
         return self.localization_loss + self.classification_loss
 
+    def losses(self) -> dict[str, float]:
+        """Both losses, under their names in metrics.json."""
+        return {
+            "val_localization_loss": self.localization_loss,
+            "val_classification_loss": self.classification_loss,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Losses, AP and AP50."""
+        return {**self.losses(), "AP": self.metrics.ap, "AP50": self.metrics.ap50}
+
 
 @dataclasses.dataclass(frozen=True)
 class EpochResult:
@@ -44,10 +55,7 @@ class EpochResult:
             "epoch": self.epoch,
             "loss": self.loss,
             "samples_per_second": self.samples_per_second,
-            "val_localization_loss": self.validation.localization_loss,
-            "val_classification_loss": self.validation.classification_loss,
-            "AP": self.validation.metrics.ap,
-            "AP50": self.validation.metrics.ap50,
+            **self.validation.to_dict(),
         }
 
 
