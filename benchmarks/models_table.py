@@ -99,7 +99,7 @@ def parity(spec: registry.ModelSpec) -> float | None:
 
     sys.path.append(str(ROOT / "tests" / "golden"))
     from golden_reference import Reference
-    from test_parity import normalized_first
+    from golden_runs import normalized_first
 
     reference = Reference(spec, lambda name: SHARED / name)
     if not reference.exists:

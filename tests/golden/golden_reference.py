@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 import synthetic_checkpoint
 
 from tfod_transfer import registry
@@ -191,8 +190,6 @@ class Reference:
 
     @functools.cached_property
     def training(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        if not self._files["training"].exists():
-            pytest.skip(f"no reference of a training step for {self.name}")
         return dict(np.load(self._files["training"])), json.loads(self._files["training summary"].read_text())
 
     @functools.cached_property

@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from golden_reference import TOLERANCES, Reference, Tolerances
+from golden_runs import Run, assert_close, normalized_first, restored, unused_penalties
 
 from tfod_transfer import registry
 from tfod_transfer.data import resize
-from tfod_transfer.modeling import losses, matcher, postprocessing, preprocessing, zoo_checkpoint
-from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector
+from tfod_transfer.modeling import losses, matcher, postprocessing, preprocessing
+from tfod_transfer.modeling.detector import Detector, DetectorOutput
 from tfod_transfer.modeling.layers import Execution
 
 pytestmark = pytest.mark.golden
-
-STANDARD_MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as fractions of 255
-
-
-def restored(reference: Reference, prefix: str, **options: Any) -> Detector:
-    detector = build_detector(reference.spec, reference.spec.num_classes, **options)
-    names = reference.class_names
-    report = zoo_checkpoint.restore(detector, prefix, checkpoint_class_names=names, class_names=names)
-    assert not report.reinitialized
-    unused = detector.backbone.unused_checkpoint_keys
-    assert all(unused and key.startswith(unused) for key in report.unused)
-    return detector
-
-
-def normalized_first(images: np.ndarray, spec: registry.ModelSpec) -> tf.Tensor:
-    """The reference's own order. Ours is equal in exact arithmetic; a rounding there grows in the network."""
-    size = resize.content_size(tf.constant(images.shape[1:3]), spec)
-    normalized = preprocessing.normalize(images, spec.structure.normalization)
-    if spec.structure.normalization == "standardized":
-        # One rounded factor for two divisions would shift every pixel alike, which batch statistics do not forgive.
-        normalized = (images / np.float32(255) - np.float32(STANDARD_MEAN)) / np.float32(STANDARD_DEVIATION)
-    x = tf.raw_ops.ResizeBilinear(images=normalized, size=size)
-    return tf.image.pad_to_bounding_box(x, 0, 0, spec.input_size, spec.input_size)
-
-
-def assert_close(actual: Any, expected: np.ndarray, tolerance: float, what: str) -> None:
-    difference = np.abs(np.asarray(actual) - expected).max()
-    assert difference <= tolerance, f"{what}: largest difference {difference}"
-
-
-class Run(NamedTuple):
-    """What became of the reference's image, and how near to the reference it must be."""
-
-    backbone: list[tf.Tensor]
-    features: list[tf.Tensor]
-    output: DetectorOutput
-    tolerances: Tolerances
 
 
 @pytest.fixture(scope="module")
@@ -171,69 +135,8 @@ def test_losses_in_inference_mode(reference: Reference, targets: matcher.Targets
     assert float(localization) == pytest.approx(expected["localization_loss"], rel=run.tolerances.losses)
 
 
-def unused_penalties(reference: Reference, detector: Detector) -> dict[str, float]:
-    """What the reference adds to its loss for kernels and biases that no output depends on, by checkpoint key."""
-    unused = detector.backbone.unused_checkpoint_keys
-    if unused is None:
-        return {}
-    return {
-        key: reference.spec.structure.backbone_l2 * float(np.sum(np.square(value, dtype=np.float64)))
-        for key, value in reference.weights().items()
-        if key.startswith(unused) and key.split("/")[-3] in ("kernel", "bias")
-    }
-
-
 def test_regularization_loss(reference: Reference, detector: Detector) -> None:
     expected, unused = reference.summary["losses_inference_mode"], unused_penalties(reference, detector)
     actual = float(losses.regularization_loss(detector)) + sum(unused.values())
     assert actual == pytest.approx(expected["regularization_loss"], rel=1e-6)
     assert len(detector.l2_coefficients()) + len(unused) == expected["n_reg_losses"]
-
-
-def test_l2_coefficient_of_each_variable(reference: Reference, detector: Detector) -> None:
-    expected = reference.training[1]["keras_l2_coefficient"]
-    unused = unused_penalties(reference, detector)
-    assert unused.keys() <= expected.keys()
-    used = {key: coefficient for key, coefficient in expected.items() if key not in unused}
-    assert detector.l2_coefficients() == pytest.approx(used, rel=1e-6)
-
-
-def test_one_training_step_with_batch_statistics(reference: Reference, prefix: str) -> None:
-    golden, expected = reference.training
-    detector = restored(reference, prefix, freeze_batch_norm=False)
-    named = detector.checkpoint_variables()
-    trainable = {key: variable for key, variable in named.items() if variable.trainable}
-    images = normalized_first(reference.training_images, reference.spec)
-    boxes, classes = np.zeros([2, 4, 4], np.float32), np.full([2, 4], -1, np.int32)
-    for row, truth in enumerate((golden["gt0"], golden["gt1"])):
-        boxes[row, : len(truth)], classes[row, : len(truth)] = truth, reference.ground_truth[1][: len(truth)]
-
-    with tf.GradientTape() as tape:
-        features = detector.decoder(detector.backbone(images, training=True), training=True)
-        output = DetectorOutput(*detector.head(features, training=True))
-        targets = matcher.assign(boxes, classes, detector.anchors, reference.spec)
-        sums = losses.detection_losses(output, targets, reference.spec)
-        classification, localization = losses.normalized(sums, tf.reduce_sum(sums.positives))
-        total = classification + localization + losses.regularization_loss(detector)
-    gradients = dict(zip(trainable, tape.gradient(total, list(trainable.values())), strict=True))
-
-    tolerances, unused = reference.tolerances.training, unused_penalties(reference, detector)
-    assert tolerances is not None
-    assert float(classification) == pytest.approx(expected["classification_loss"], rel=tolerances.losses)
-    assert float(localization) == pytest.approx(expected["localization_loss"], rel=tolerances.losses)
-    assert float(total) + sum(unused.values()) == pytest.approx(expected["total_loss"], rel=tolerances.losses)
-    norms = {key: float(tf.norm(gradient)) for key, gradient in gradients.items()}
-    expected_norms = {key: norm for key, norm in expected["grad_l2_norms"].items() if key not in unused}
-    # Before another batch norm an offset has no effect: its gradient is pure rounding, hence the absolute part.
-    assert norms == pytest.approx(expected_norms, rel=tolerances.norms, abs=tolerances.norms)
-    assert_close(output.box_encodings, golden["box_encodings"], tolerances.raw, "box encodings")
-    (name,) = (name for name in golden if name.startswith("class_predictions_rows_every_"))
-    assert_close(output.class_logits[:, :: int(name.rsplit("_", 1)[1])], golden[name], tolerances.raw, "class logits")
-    without_use = detector.backbone.unused_checkpoint_keys or "none"
-    for kind, tensors, tolerance in (("grad:", gradients, tolerances.gradients), ("after:", named, 1e-5)):
-        keys = [name.removeprefix(kind) for name in golden if name.startswith(kind)]
-        assert keys
-        for key in keys:
-            if key in named or not key.startswith(without_use):
-                value = golden[kind + key]
-                assert_close(tensors[key], value, tolerance * np.abs(value).max(), kind + key)
