@@ -60,6 +60,9 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     quiet_tensorflow()
     try:
         return main(argv) or 0
+    except errors.Stopped as stopped:
+        print(f"interrupted: {stopped}", file=sys.stderr)
+        return stopped.status
     except errors.TransferError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:

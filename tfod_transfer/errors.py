@@ -42,6 +42,18 @@ class ArtifactError(TransferError):
     """An artifact folder is missing, incomplete, in the way, or fails its own check."""
 
 
+class Stopped(TransferError):
+    """A signal asked the process to stop.
+
+    Attributes:
+      status: exit status that shells give to a process that the signal ended.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.status = 128 + signal_number
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the known name nearest to `name`, or "" when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
