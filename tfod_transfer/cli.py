@@ -60,7 +60,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     quiet_tensorflow()
     try:
         return main(argv) or 0
-    except errors.Stopped as stopped:
+    except errors.StoppedError as stopped:
         print(f"interrupted: {stopped}", file=sys.stderr)
         return stopped.status
     except errors.TransferError as error:

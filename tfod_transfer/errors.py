@@ -42,7 +42,7 @@ class ArtifactError(TransferError):
     """An artifact folder is missing, incomplete, in the way, or fails its own check."""
 
 
-class Stopped(TransferError):
+class StoppedError(TransferError):
     """A signal asked the process to stop.
 
     Attributes:

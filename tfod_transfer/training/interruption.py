@@ -28,7 +28,7 @@ class StopRequests:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
-        """Inside the block both signals raise `errors.Stopped`, save in `deferred` blocks.
+        """Inside the block both signals raise `errors.StoppedError`, save in `deferred` blocks.
 
         Outside the main thread, where Python does not let handlers be set, they act as before.
         """
@@ -56,4 +56,4 @@ class StopRequests:
             self.received = signal.Signals(number)
             os.write(2, _NOTICE)  # print could be in the middle of a line of its own
             return
-        raise errors.Stopped("stopped on request; nothing was exported", number)
+        raise errors.StoppedError("stopped on request; nothing was exported", number)
