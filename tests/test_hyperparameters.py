@@ -27,7 +27,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
         ("reinitialize_top_layer", "auto", "Auto"),
         ("reinitialize_top_layer", True, "True"),  # a JSON boolean
         ("regularizers_l2", "0.01", 0.01),
-        ("monitor", "map", "mAP"),
+        ("objective", "map50", "mAP50"),
+        ("monitor", "map", "mAP"),  # alias of objective
+        ("max_time", "3600", 3600.0),
     ],
 )
 def test_values_are_parsed(name: str, value: object, expected: object) -> None:
@@ -46,6 +48,8 @@ def test_values_are_parsed(name: str, value: object, expected: object) -> None:
         ({"learning_rate": "inf"}, "learning_rate must be a number from 0 to 1; got 'inf'."),
         ({"momentum": -0.1}, "momentum must be a number from 0 to 1; got -0.1."),
         ({"early_stopping": "yes"}, "early_stopping must be True or False; got 'yes'."),
+        ({"max_time": 0.5}, "max_time must be a number of at least 1; got 0.5."),
+        ({"objective": "mAP95"}, "objective must be one of mAP, mAP50, mAP75, AR, loss"),
         ({"optimizer": "adma"}, "Did you mean 'adam'?"),
         ({"batchsize": 3}, "unknown hyperparameter 'batchsize'. Did you mean 'batch_size'?"),
         ({"eps": 0.1, "epsilon": 0.2}, "epsilon is given twice"),
@@ -91,6 +95,12 @@ def test_documented_defaults_given_back_change_nothing() -> None:
     defaults = hyperparameters.documented_defaults(recipe)
     assert defaults["learning_rate"] == "0.0005"
     assert hyperparameters.resolve(defaults, recipe) == hyperparameters.resolve({}, recipe)
+
+
+def test_what_a_run_that_goes_on_may_change() -> None:
+    free = {name for name, field in hyperparameters.FIELDS.items() if not field.metadata["decides"]}
+    reading = {"box_order", "invalid_boxes", "max_findings", "max_pixels", "cache", "cache_dir"}
+    assert free == reading | {"max_time", "checkpoint_every", "checkpoint_dir", "tensorboard_dir"}
 
 
 def test_every_hyperparameter_has_a_flag() -> None:

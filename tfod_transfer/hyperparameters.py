@@ -8,37 +8,17 @@ registry, then the default here.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from tfod_transfer import cli, errors
+from tfod_transfer import cli, errors, hyperparameter_fields
+from tfod_transfer.hyperparameter_fields import hyperparameter
 
 Origin = Literal["given", "recipe", "default"]
 
 
-def _field(
-    default: Any,
-    help_text: str,
-    *,
-    minimum: float = -math.inf,
-    maximum: float = math.inf,
-    choices: tuple[str, ...] = (),
-    aliases: tuple[str, ...] = (),
-    documented: bool = False,
-) -> Any:
-    metadata = {
-        "help": help_text,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "aliases": aliases,
-        "documented": documented,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 OPTIMIZERS = ("adam", "sgd", "nesterov", "rmsprop", "adagrad", "adadelta")
+OBJECTIVES = ("mAP", "mAP50", "mAP75", "AR", "loss", "localization", "classification")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +26,20 @@ class Hyperparameters:
     """Every hyperparameter of a run, typed and checked; make one with `resolve`."""
 
     # The fifteen that SageMaker documents for Object Detection - TensorFlow.
-    batch_size: int = _field(3, "images in a step, over all devices", minimum=1, documented=True)
-    beta_1: float = _field(0.9, "adam: decay of the first moment", minimum=0, maximum=1, documented=True)
-    beta_2: float = _field(0.999, "adam: decay of the second moment", minimum=0, maximum=1, documented=True)
-    early_stopping: bool = _field(False, "stop when the monitored value stops improving", documented=True)
-    early_stopping_min_delta: float = _field(
+    batch_size: int = hyperparameter(3, "images in a step, over all devices", minimum=1, documented=True)
+    beta_1: float = hyperparameter(0.9, "adam: decay of the first moment", minimum=0, maximum=1, documented=True)
+    beta_2: float = hyperparameter(0.999, "adam: decay of the second moment", minimum=0, maximum=1, documented=True)
+    early_stopping: bool = hyperparameter(False, "stop when the objective stops improving", documented=True)
+    early_stopping_min_delta: float = hyperparameter(
         0.0, "smallest absolute change that counts as an improvement", minimum=0, maximum=1, documented=True
     )
-    early_stopping_patience: int = _field(5, "epochs without improvement before stopping", minimum=1, documented=True)
-    epochs: int = _field(5, "passes over the training images; 0 exports without training", minimum=0, documented=True)
-    epsilon: float = _field(
+    early_stopping_patience: int = hyperparameter(
+        5, "epochs without improvement before stopping", minimum=1, documented=True
+    )
+    epochs: int = hyperparameter(
+        5, "passes over the training images; 0 exports without training", minimum=0, documented=True
+    )
+    epsilon: float = hyperparameter(
         1e-7,
         "adam, rmsprop, adadelta, adagrad: term for numerical stability",
         minimum=0,
@@ -63,79 +47,105 @@ class Hyperparameters:
         aliases=("eps",),
         documented=True,
     )
-    initial_accumulator_value: float = _field(
+    initial_accumulator_value: float = hyperparameter(
         0.1, "adagrad: start of the accumulators", minimum=0, maximum=1, documented=True
     )
-    learning_rate: float = _field(
+    learning_rate: float = hyperparameter(
         0.001,
         "highest learning rate; the recipe's value is scaled by batch_size / reference_batch_size, a given one is not",
         minimum=0,
         maximum=1,
         documented=True,
     )
-    momentum: float = _field(0.9, "sgd, nesterov: momentum", minimum=0, maximum=1, documented=True)
-    optimizer: str = _field("adam", "optimizer", choices=OPTIMIZERS, documented=True)
-    reinitialize_top_layer: Literal["Auto", "True", "False"] = _field(
+    momentum: float = hyperparameter(0.9, "sgd, nesterov: momentum", minimum=0, maximum=1, documented=True)
+    optimizer: str = hyperparameter("adam", "optimizer", choices=OPTIMIZERS, documented=True)
+    reinitialize_top_layer: Literal["Auto", "True", "False"] = hyperparameter(
         "Auto",
         "class head: Auto keeps the rows of classes that the checkpoint knows by name, True starts anew, "
         "False keeps all of it",
         choices=("Auto", "True", "False"),
         documented=True,
     )
-    rho: float = _field(0.95, "adadelta, rmsprop: decay of the squared gradient", minimum=0, maximum=1, documented=True)
-    train_only_on_top_layer: bool = _field(
+    rho: float = hyperparameter(
+        0.95, "adadelta, rmsprop: decay of the squared gradient", minimum=0, maximum=1, documented=True
+    )
+    train_only_on_top_layer: bool = hyperparameter(
         False, "train the class head only", aliases=("train_only_top_layer",), documented=True
     )
     # Tunable in SageMaker's tuning guide, though not in its table.
-    regularizers_l2: float | None = _field(
+    regularizers_l2: float | None = hyperparameter(
         None, "L2 coefficient of the kernels that the model regularises (default: the model's own)", minimum=0
     )
     # Training.
-    seed: int = _field(0, "decides split, new weights, order and augmentation", minimum=0, maximum=2**31 - 1)
-    learning_rate_schedule: str = _field("cosine", "after the warm-up", choices=("cosine", "constant"))
-    warmup_fraction: float = _field(
+    seed: int = hyperparameter(0, "decides split, new weights, order and augmentation", minimum=0, maximum=2**31 - 1)
+    learning_rate_schedule: str = hyperparameter("cosine", "after the warm-up", choices=("cosine", "constant"))
+    warmup_fraction: float = hyperparameter(
         0.1, "share of the steps in which the learning rate rises from 0", minimum=0, maximum=1
     )
-    reference_batch_size: int = _field(8, "batch size that the recipe's learning rate is for", minimum=1)
-    freeze_batch_norm: bool = _field(True, "keep batch-norm statistics of the checkpoint while training")
-    augmentation: str = _field("zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo"))
-    precision: str = _field(
+    reference_batch_size: int = hyperparameter(8, "batch size that the recipe's learning rate is for", minimum=1)
+    freeze_batch_norm: bool = hyperparameter(True, "keep batch-norm statistics of the checkpoint while training")
+    augmentation: str = hyperparameter(
+        "zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo")
+    )
+    precision: str = hyperparameter(
         "auto",
         "number format of activations while training; auto takes what measured fastest for the model on this processor",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    batch_norm: str = _field(
+    batch_norm: str = hyperparameter(
         "auto",
         "how frozen batch norm is executed: folded into the convolution before it, or fused after it",
         choices=("auto", "folded", "fused"),
     )
-    xla: str = _field("auto", "compile the network with XLA; auto: on GPUs", choices=("auto", "True", "False"))
-    export_precision: str = _field(
+    xla: str = hyperparameter("auto", "compile the network with XLA; auto: on GPUs", choices=("auto", "True", "False"))
+    export_precision: str = hyperparameter(
         "auto",
         "number format inside the SavedModel; bfloat16 is fast only on processors that multiply it in hardware",
         choices=("auto", "float32", "bfloat16"),
     )
-    monitor: str = _field("mAP", "what decides the best epoch and early stopping", choices=("mAP", "loss"))
+    objective: str = hyperparameter(
+        "mAP", "what decides the best epoch, early stopping and tuning", choices=OBJECTIVES, aliases=("monitor",)
+    )
+    replay_share: float = hyperparameter(0.3, "share of the images that come from --replay", minimum=0, maximum=1)
+    # The run.
+    max_time: float | None = hyperparameter(
+        None,
+        "time budget of the whole run, in seconds: fewer epochs are trained when it would not suffice",
+        minimum=1,
+        decides=False,
+    )
+    deterministic: bool = hyperparameter(False, "bit-identical repetition on one machine; slower")
+    checkpoint_every: int = hyperparameter(
+        1000, "steps between checkpoints, besides those after each epoch; 0: none", minimum=0, decides=False
+    )
+    checkpoint_dir: str = hyperparameter(
+        "", "folder of the run's checkpoints (default: beside model_dir)", decides=False
+    )
+    tensorboard_dir: str = hyperparameter("", "folder for TensorBoard's curves and images", decides=False)
     # Data.
-    validation_split: float = _field(
+    validation_split: float = hyperparameter(
         0.2, "share of the training images held out when no validation data is given", minimum=0, maximum=0.9
     )
-    box_order: str = _field(
+    box_order: str = hyperparameter(
         "auto",
         "order of bbox in the annotations: xyxy [xmin, ymin, xmax, ymax] or xywh [x, y, width, height]",
         choices=("auto", "xyxy", "xywh"),
+        decides=False,  # of itself: what was read of the data does
     )
-    invalid_boxes: str = _field("clip", "boxes outside their image", choices=("clip", "drop", "error"))
-    max_findings: float = _field(
-        0.5, "share of images or boxes that may be left out before the run fails", minimum=0, maximum=1
+    invalid_boxes: str = hyperparameter(
+        "clip", "boxes outside their image", choices=("clip", "drop", "error"), decides=False
     )
-    max_pixels: int = _field(50_000_000, "largest image that is decoded, in pixels", minimum=1)
-    cache: str = _field(
+    max_findings: float = hyperparameter(
+        0.5, "share of images or boxes that may be left out before the run fails", minimum=0, maximum=1, decides=False
+    )
+    max_pixels: int = hyperparameter(50_000_000, "largest image that is decoded, in pixels", minimum=1, decides=False)
+    cache: str = hyperparameter(
         "auto",
         "decoded images: auto takes memory if they fit in half of what is free, else cache_dir if given, else none",
         choices=("auto", "memory", "disk", "none"),
+        decides=False,
     )
-    cache_dir: str = _field("", "folder for decoded images on disk")
+    cache_dir: str = hyperparameter("", "folder for decoded images on disk", decides=False)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -202,74 +212,12 @@ def parse(name: str, value: Any) -> Any:
     Raises:
       UsageError: it is not of that type, or out of range.
     """
-    field = FIELDS[name]
-    kind = _kind(name)
-    try:
-        result = _PARSERS[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.") from None
-    choices = field.metadata["choices"]
-    if choices:
-        matches = [choice for choice in choices if choice.lower() == str(result).lower()]
-        if not matches:
-            hint = errors.did_you_mean(str(result), choices)
-            raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.{hint}")
-        return matches[0]
-    if kind in ("int", "float") and not field.metadata["minimum"] <= result <= field.metadata["maximum"]:
-        raise errors.UsageError(f"{name} must be {expected(name)}; got {value!r}.")
-    return result
-
-
-def _kind(name: str) -> str:
-    kind = str(FIELDS[name].type).removesuffix(" | None")
-    return "str" if kind.startswith("Literal") else kind
-
-
-def _parse_bool(value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text in ("true", "1", "1.0"):
-        return True
-    if text in ("false", "0", "0.0"):
-        return False
-    raise ValueError(value)
-
-
-def _parse_int(value: Any) -> int:
-    number = float(value)
-    if isinstance(value, bool) or number != int(number):
-        raise ValueError(value)
-    return int(number)
-
-
-def _parse_float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError(value)
-    return float(value)
-
-
-_PARSERS: dict[str, Callable[[Any], Any]] = {
-    "int": _parse_int,
-    "float": _parse_float,
-    "bool": _parse_bool,
-    "str": str,
-}
+    return hyperparameter_fields.parse(FIELDS[name], value)
 
 
 def expected(name: str) -> str:
     """What values hyperparameter `name` takes, in words."""
-    metadata = FIELDS[name].metadata
-    kind = _kind(name)
-    if metadata["choices"]:
-        return "one of " + ", ".join(metadata["choices"])
-    if kind == "bool":
-        return "True or False"
-    if kind == "str":
-        return "text"
-    noun = "a whole number" if kind == "int" else "a number"
-    low, high = metadata["minimum"], metadata["maximum"]
-    if high != math.inf:
-        return f"{noun} from {low:g} to {high:.12g}"
-    return f"{noun} of at least {low:g}"
+    return hyperparameter_fields.expected(FIELDS[name])
 
 
 def add_arguments(parser: cli.ArgumentParser) -> None:

@@ -50,16 +50,19 @@ def run(values: list[Validation], **given: object) -> tuple[EpochEvaluation, Wei
 
 
 @pytest.mark.parametrize(
-    ("values", "monitor", "best"),
+    ("values", "objective", "best"),
     [
         ([0.1, 0.3, 0.2], "mAP", 1),
         ([0.0, 0.0, 0.0], "mAP", 2),  # all the same: the lowest loss
+        ([0.1, 0.3, 0.2], "mAP50", 1),
         ([0.1, 0.3, 0.2], "loss", 2),
+        ([0.1, 0.3, 0.2], "localization", 2),
+        ([0.1, 0.3, 0.2], "classification", 2),  # all the same: the lowest loss
     ],
 )
-def test_the_best_epoch_is_kept(values: list[float], monitor: str, best: int) -> None:
+def test_the_best_epoch_is_kept(values: list[float], objective: str, best: int) -> None:
     validations = [validation(ap, localization=1.0 - 0.1 * epoch) for epoch, ap in enumerate(values)]
-    callback, _, reported = run(validations, monitor=monitor)
+    callback, _, reported = run(validations, objective=objective)
     assert callback.best is not None
     assert callback.best.epoch == best
     assert callback.best_weights == [best]

@@ -124,6 +124,15 @@ class EpochEvaluation(tf_keras.callbacks.Callback):
     def _improvement(self, result: EpochResult) -> float:
         if self.best is None:
             return math.inf
-        if self._hyperparameters.monitor == "loss":
-            return self.best.validation.loss - result.validation.loss
-        return result.validation.metrics.ap - self.best.validation.metrics.ap
+        return self._merit(result.validation) - self._merit(self.best.validation)
+
+    def _merit(self, validation: Validation) -> float:
+        metric = {"mAP": "AP", "mAP50": "AP50", "mAP75": "AP75", "AR": "AR_100"}.get(self._hyperparameters.objective)
+        if metric is not None:
+            return validation.metrics.summary[metric] or 0.0
+        losses = {
+            "loss": validation.loss,
+            "localization": validation.localization_loss,
+            "classification": validation.classification_loss,
+        }
+        return -losses[self._hyperparameters.objective]
