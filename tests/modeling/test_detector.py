@@ -103,6 +103,41 @@ def test_bfloat16_keeps_float32_variables_and_outputs(tiny_spec: Any, tiny_detec
     np.testing.assert_allclose(output.class_logits, expected.class_logits, atol=0.05)
 
 
+HALVES = [
+    pytest.param({}, layers.Execution(), id="one tower"),
+    pytest.param({"head": "two_towers"}, layers.Execution(tf.bfloat16, "fused"), id="two towers, bfloat16, fused"),
+    pytest.param({"head": "per_level"}, layers.Execution(constant_weights=True), id="per level, constant weights"),
+    pytest.param({}, layers.Execution(tf.bfloat16, xla=True), id="bfloat16, XLA"),
+]
+
+
+@pytest.mark.parametrize(("changes", "execution"), HALVES)
+def test_the_class_layers_make_the_same_of_features_that_were_kept(
+    make_spec: Any, changes: dict[str, Any], execution: layers.Execution
+) -> None:
+    small = {"input_size": 64, "depth_multiplier": 0.25, "feature_depth": 16, "head_convs": 1}
+    spec = make_spec(**small, **changes)
+    detector = build_detector(spec, 3, execution=execution)
+    expected = tf.function(detector)(images(spec), training=True)
+    kept = tf.function(detector.frozen_part)(images(spec))
+    assert {x.dtype for x in tf.nest.flatten(kept)} == {execution.dtype}
+    for a, b in zip(tf.function(detector.finish)(kept), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_class_layers_see_nothing_but_the_features(tiny_spec: Any) -> None:
+    detector = build_detector(tiny_spec, 3)
+    frozen = detector.frozen_part(images(tiny_spec))
+    before = detector.finish(frozen)
+    for variable in trainable_variables_for(detector, only_top=True):
+        variable.assign(variable + 0.1)
+    for a, b in zip(tf.nest.flatten(detector.frozen_part(images(tiny_spec))), tf.nest.flatten(frozen), strict=True):
+        np.testing.assert_array_equal(a, b)
+    after = detector.finish(frozen)
+    np.testing.assert_array_equal(after.box_encodings, before.box_encodings)
+    assert not np.allclose(after.class_logits, before.class_logits)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfod_transfer.modeling import anchors, backbones, decoders, heads, preprocessing
+from tfod_transfer.modeling.heads.split import SplitHead
 from tfod_transfer.modeling.layers import BatchNorm, Block, Convolution, Execution, LayerSettings
 from tfod_transfer.registry import ModelSpec
 
@@ -22,6 +23,18 @@ class DetectorOutput(NamedTuple):
 
     box_encodings: tf.Tensor
     class_logits: tf.Tensor
+
+
+class FrozenPart(NamedTuple):
+    """What a detector makes of images before its class layers: a constant of an image when they alone train.
+
+    Attributes:
+      box_encodings: [B, A, 4], in the detector's execution type.
+      class_features: for each level [B, H, W, C] in that type, the input of the class layers.
+    """
+
+    box_encodings: tf.Tensor
+    class_features: tuple[tf.Tensor, ...]
 
 
 class Detector(tf_keras.Model):
@@ -43,14 +56,16 @@ class Detector(tf_keras.Model):
         self.backbone = backbones.build(structure, settings)
         channels = self.backbone.output_channels
         self.decoder: Block = decoders.DECODERS[structure.decoder](channels, structure, spec.input_size, settings)
-        self.head: Block = heads.HEADS[structure.head](
+        self.head: SplitHead = heads.HEADS[structure.head](
             decoders.output_channels(channels, structure),
             structure,
             anchors.anchors_per_cell(spec),
             num_classes + structure.background_slot,
             settings,
         )
-        self._compiled = tf.function(self._network, jit_compile=True)
+        # Two functions, so that the class layers compute the same from features that were kept.
+        self._compiled_frozen_part = tf.function(self._frozen_part, jit_compile=True)
+        self._compiled_class_logits = tf.function(self.head.class_logits, jit_compile=True)
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> DetectorOutput:
@@ -62,14 +77,25 @@ class Detector(tf_keras.Model):
           noise_seed: int [2], decides which residual branches a backbone with stochastic depth leaves out; None keeps
             all.
         """
-        network = self._compiled if self.execution.xla else self._network
-        return DetectorOutput(*network(images, training, noise_seed))
+        return self.finish(self.frozen_part(images, training, noise_seed))
 
-    def _network(self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def frozen_part(self, images: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> FrozenPart:
+        """The first half of `call`: all but the class layers. Takes what `call` takes."""
+        network = self._compiled_frozen_part if self.execution.xla else self._frozen_part
+        return FrozenPart(*network(images, training, noise_seed))
+
+    def finish(self, frozen: FrozenPart) -> DetectorOutput:
+        """The second half of `call`: the class layers."""
+        network = self._compiled_class_logits if self.execution.xla else self.head.class_logits
+        logits = network(frozen.class_features)
+        return DetectorOutput(tf.cast(frozen.box_encodings, tf.float32), tf.cast(logits, tf.float32))
+
+    def _frozen_part(
+        self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         x = preprocessing.normalize(images, self.spec.structure.normalization)
         maps = self.backbone(tf.cast(x, self.execution.dtype), training=training, noise_seed=noise_seed)
-        encodings, logits = self.head(self.decoder(maps, training=training), training=training)
-        return tf.cast(encodings, tf.float32), tf.cast(logits, tf.float32)
+        return self.head.frozen_part(self.decoder(maps, training=training), training=training)
 
     def checkpoint_variables(self) -> dict[str, tf.Variable]:
         """Maps the key that each variable has in a zoo checkpoint to the variable."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tfod_transfer.modeling.heads import per_level, weight_shared
-from tfod_transfer.modeling.layers import KEY_SUFFIX, Block, LayerSettings
+from tfod_transfer.modeling.heads.split import SplitHead
+from tfod_transfer.modeling.layers import KEY_SUFFIX, LayerSettings
 from tfod_transfer.registry import Structure
 
-Head = Callable[[Sequence[int], Structure, Sequence[int], int, LayerSettings], Block]
+Head = Callable[[Sequence[int], Structure, Sequence[int], int, LayerSettings], SplitHead]
 
 
 def _weight_shared(
     channels: Sequence[int], structure: Structure, anchors_per_cell: Sequence[int], slots: int, settings: LayerSettings
-) -> Block:
+) -> SplitHead:
     del channels  # all feature_depth
     return weight_shared.WeightSharedHead(structure, anchors_per_cell, slots, settings)
 

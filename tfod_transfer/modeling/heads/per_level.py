@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfod_transfer.modeling.heads.weight_shared import CLASS_BIAS, KERNEL_STDDEV, by_anchor
-from tfod_transfer.modeling.layers import Block, Convolution, LayerSettings, constant, normal
+from tfod_transfer.modeling.heads.split import SplitHead, by_anchor
+from tfod_transfer.modeling.heads.weight_shared import CLASS_BIAS, KERNEL_STDDEV
+from tfod_transfer.modeling.layers import Convolution, LayerSettings, constant, normal
 from tfod_transfer.registry import Structure
 
 _HEADS = "model/_box_predictor/_prediction_heads"
@@ -23,7 +24,7 @@ def class_key(level: int) -> str:
     return f"{_HEADS}/class_predictions_with_background/{level}/_class_predictor_layers/0"
 
 
-class PerLevelHead(Block):
+class PerLevelHead(SplitHead):
     """Maps -> box encodings [B, A, 4] and class logits [B, A, slots], levels, rows, columns, anchors in order.
 
     Attributes:
@@ -60,7 +61,10 @@ class PerLevelHead(Block):
         self._box_layers = [prediction(box_key(level), level, 4, 0.0) for level in levels]
         self.class_layers = [prediction(class_key(level), level, num_slots, CLASS_BIAS) for level in levels]
 
-    def call(self, maps: Sequence[tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def frozen_part(self, maps: Sequence[tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         boxes = [by_anchor(layer(x), 4) for layer, x in zip(self._box_layers, maps, strict=True)]
-        logits = [by_anchor(layer(x), self.num_slots) for layer, x in zip(self.class_layers, maps, strict=True)]
-        return tf.concat(boxes, axis=1), tf.concat(logits, axis=1)
+        return tf.concat(boxes, axis=1), tuple(maps)
+
+    def class_logits(self, features: Sequence[tf.Tensor]) -> tf.Tensor:
+        logits = [by_anchor(layer(x), self.num_slots) for layer, x in zip(self.class_layers, features, strict=True)]
+        return tf.concat(logits, axis=1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
+from tfod_transfer.modeling.heads.split import SplitHead, by_anchor
 from tfod_transfer.modeling.layers import (
     ACTIVATIONS,
     Block,
@@ -63,7 +64,7 @@ class Tower(Block):
         return x
 
 
-class WeightSharedHead(Block):
+class WeightSharedHead(SplitHead):
     """P3 ... P7 -> box encodings [B, A, 4] and class logits [B, A, slots], levels, rows, columns, anchors in order.
 
     FPNLite has one tower for boxes and classes, the other models have one for each.
@@ -104,17 +105,14 @@ class WeightSharedHead(Block):
         self._class_layer = prediction(CLASS_KEY, num_slots, CLASS_BIAS)
         self.class_layers = [self._class_layer]
 
-    def call(self, maps: Sequence[tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        boxes, logits = [], []
+    def frozen_part(self, maps: Sequence[tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        boxes, features = [], []
         for level, x in enumerate(maps):
             box_features = self._box_tower(x, level=level, training=training)
             shared = self._class_tower is self._box_tower
-            class_features = box_features if shared else self._class_tower(x, level=level, training=training)
+            features.append(box_features if shared else self._class_tower(x, level=level, training=training))
             boxes.append(by_anchor(self._box_layer(box_features), 4))
-            logits.append(by_anchor(self._class_layer(class_features), self.num_slots))
-        return tf.concat(boxes, axis=1), tf.concat(logits, axis=1)
+        return tf.concat(boxes, axis=1), tuple(features)
 
-
-def by_anchor(x: tf.Tensor, channels: int) -> tf.Tensor:
-    """[B, H, W, anchors * channels] -> [B, H * W * anchors, channels]."""
-    return tf.reshape(x, [tf.shape(x)[0], x.shape[1] * x.shape[2] * (x.shape[3] // channels), channels])
+    def class_logits(self, features: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.concat([by_anchor(self._class_layer(x), self.num_slots) for x in features], axis=1)
