@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tfod_transfer import errors, hyperparameters, registry
 from tfod_transfer.data import resize
 from tfod_transfer.data.dataset import DetectionDataset
-from tfod_transfer.data.pipeline import InputPipeline
+from tfod_transfer.data.pipeline import InputPipeline, evaluation_rows
 
 SIZE = 32
 NUM_IMAGES = 7
@@ -219,13 +221,24 @@ def test_skipped_images_are_not_read(dataset: DetectionDataset) -> None:
     assert_same(taken(pipeline_of(dataset, cache="none").train_batches(2), 1), expected)
 
 
-def test_shards_make_up_the_whole_batch(dataset: DetectionDataset) -> None:
+@pytest.mark.parametrize(("num_shards", "num_parts"), [(1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (4, 1)], ids=str)
+def test_shards_and_their_parts_make_up_the_whole_batch(
+    dataset: DetectionDataset, num_shards: int, num_parts: int
+) -> None:
     whole = taken(pipeline_of(dataset, batch_size=4).train_batches(1), 4)
     shards = [
-        taken(pipeline_of(dataset, batch_size=4).train_batches(1, shard=shard, num_shards=2), 4) for shard in (0, 1)
+        taken(
+            pipeline_of(dataset, batch_size=4).train_batches(
+                1, shard=shard, num_shards=num_shards, num_parts=num_parts
+            ),
+            4 * num_parts,
+        )
+        for shard in range(num_shards)
     ]
-    joined = [{name: np.concatenate([a[name], b[name]]) for name in a} for a, b in zip(*shards, strict=True)]
-    assert_same(joined, whole)
+    for step, batch in enumerate(whole):
+        parts = [part for shard in shards for part in shard[step * num_parts : (step + 1) * num_parts]]
+        assert {len(part["image_ids"]) for part in parts} == {4 // (num_shards * num_parts)}
+        assert_same([{name: np.concatenate([part[name] for part in parts]) for name in batch}], [batch])
 
 
 @both_resizers
@@ -260,6 +273,49 @@ def test_evaluation_gives_every_image_once_in_order(
     assert not joined["images"][NUM_IMAGES:].any()
     assert (joined["classes"][NUM_IMAGES:] == -1).all()
     assert_same(pipeline.eval_batches(exact=exact).as_numpy_iterator(), batches)  # now from the cache
+
+
+@given(
+    count=st.integers(1, 300), batch_size=st.integers(1, 40), num_shards=st.integers(1, 9), num_parts=st.integers(1, 9)
+)
+@example(count=1, batch_size=1, num_shards=9, num_parts=9)
+def test_all_shards_evaluate_every_image_once_in_equally_many_batches(
+    count: int, batch_size: int, num_shards: int, num_parts: int
+) -> None:
+    shards = [evaluation_rows(count, batch_size, shard, num_shards, num_parts) for shard in range(num_shards)]
+    assert sorted(row for rows, _, _ in shards for row in rows) == list(range(count))
+    assert {size for _, size, _ in shards} == {max(batch_size // (num_shards * num_parts), 1)}
+    (images,) = {len(rows) + padding for rows, _, padding in shards}
+    batches, rest = divmod(images, shards[0][1])
+    assert rest == 0
+    assert batches % num_parts == 0
+    assert min(padding for _, _, padding in shards) < shards[0][1] * num_parts  # no more than needed
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_shards", "num_parts", "expected"),
+    [
+        pytest.param(4, 1, 2, [[[0, 1], [2, 3], [4, 5], [6, -1]]], id="two devices"),
+        pytest.param(4, 1, 3, [[[0], [1], [2], [3], [4], [5], [6], [-1], [-1]]], id="three devices"),
+        pytest.param(4, 2, 1, [[[0, 2], [4, 6]], [[1, 3], [5, -1]]], id="two hosts"),
+        pytest.param(8, 2, 2, [[[0, 2], [4, 6]], [[1, 3], [5, -1]]], id="two hosts of two devices"),
+        pytest.param(1, 8, 1, [*([[i]] for i in range(7)), [[-1]]], id="more hosts than images"),
+    ],
+)
+def test_a_shard_of_the_evaluation(
+    dataset: DetectionDataset, batch_size: int, num_shards: int, num_parts: int, expected: list[list[list[int]]]
+) -> None:
+    pipeline = pipeline_of(dataset, batch_size=batch_size)
+    whole = {int(batch["image_ids"][0]): batch for batch in taken(pipeline_of(dataset, batch_size=1).eval_batches(), 7)}
+    for shard, expected_ids in enumerate(expected):
+        shard_batches = pipeline.eval_batches(shard=shard, num_shards=num_shards, num_parts=num_parts)
+        batches = list(shard_batches.as_numpy_iterator())
+        assert shard_batches.cardinality() == len(batches)
+        assert [batch["image_ids"].tolist() for batch in batches] == expected_ids
+        for batch in batches:
+            for place, row in enumerate(batch["image_ids"]):
+                if row >= 0:
+                    assert_same([{name: value[place : place + 1] for name, value in batch.items()}], [whole[int(row)]])
 
 
 def test_the_cache_is_used(dataset: DetectionDataset) -> None:
@@ -355,6 +411,8 @@ def test_a_data_set_without_images_is_refused(dataset: DetectionDataset) -> None
         pipeline_of(dataset.select([]))
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(dataset: DetectionDataset) -> None:
-    with pytest.raises(errors.UsageError, match="batch_size 3 must be a multiple of 2 hosts"):
-        pipeline_of(dataset).train_batches(num_shards=2)
+@pytest.mark.parametrize(("num_shards", "num_parts"), [(2, 1), (1, 2), (3, 2), (1, 6)], ids=str)
+def test_a_batch_that_cannot_be_divided_is_refused(dataset: DetectionDataset, num_shards: int, num_parts: int) -> None:
+    devices = num_shards * num_parts
+    with pytest.raises(errors.UsageError, match=f"batch_size is 3, which {devices} devices.*a multiple of {devices}"):
+        pipeline_of(dataset).train_batches(num_shards=num_shards, num_parts=num_parts)

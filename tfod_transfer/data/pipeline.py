@@ -64,20 +64,28 @@ class InputPipeline:
         self.max_boxes = -(-max(int(np.diff(offsets).max()), 1) // _BOXES_MULTIPLE) * _BOXES_MULTIPLE
         self.steps_per_epoch = -(-len(dataset) // hyperparameters.batch_size)
 
-    def train_batches(self, start_step: int = 0, *, shard: int = 0, num_shards: int = 1) -> tf.data.Dataset:
+    def train_batches(
+        self, start_step: int = 0, *, shard: int = 0, num_shards: int = 1, num_parts: int = 1
+    ) -> tf.data.Dataset:
         """Returns the batches from `start_step` on, without an end; all are full, images are uint8.
 
         Args:
           start_step: counted from the beginning of the run; images of earlier steps are not read.
           shard: which part of each batch to give, 0..num_shards - 1; for one of several hosts.
           num_shards: number of equal parts.
+          num_parts: number of equal, successive batches in which the shard's part is given: one for each device of this
+            host. The parts of all shards, in order, make up the batch.
 
         Raises:
           UsageError: the batch cannot be divided equally.
         """
-        share, rest = divmod(self._hyperparameters.batch_size, num_shards)
-        if rest:
-            raise errors.UsageError(f"batch_size {share * num_shards + rest} must be a multiple of {num_shards} hosts.")
+        batch_size, num_devices = self._hyperparameters.batch_size, num_shards * num_parts
+        if batch_size % num_devices:
+            raise errors.UsageError(
+                f"batch_size is {batch_size}, which {num_devices} devices ({num_shards} hosts with {num_parts} each) "
+                f"cannot share equally. Choose a multiple of {num_devices}."
+            )
+        share = batch_size // num_shards
         first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
 
         def rows_and_epochs(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -88,16 +96,28 @@ class InputPipeline:
         source = self._source(tf.uint8)
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
         return _batched(
-            epochs.flat_map(rows_and_epochs), lambda row, epoch: self._training_example(source, row, epoch), share
+            epochs.flat_map(rows_and_epochs),
+            lambda row, epoch: self._training_example(source, row, epoch),
+            batch_size // num_devices,
         )
 
-    def eval_batches(self, *, exact: bool = True) -> tf.data.Dataset:
-        """Returns every image once, in order, not augmented; the last batch is filled up with padding images.
+    def eval_batches(
+        self, *, exact: bool = True, shard: int = 0, num_shards: int = 1, num_parts: int = 1
+    ) -> tf.data.Dataset:
+        """Returns every image once, in order, not augmented; the last batches are filled up with padding images.
+
+        Batches have batch_size / (num_shards * num_parts) images, rounded down, and one at least. All shards have
+        equally many batches, a multiple of `num_parts`, so that devices which wait for each other never wait in vain.
 
         Args:
           exact: images are float32, as the exported model makes them; else rounded to uint8, a quarter of the memory.
+          shard: of several hosts this one, 0..num_shards - 1; it gets the images shard, shard + num_shards, ...
+          num_shards: number of hosts.
+          num_parts: number of devices of this host, each of which takes a batch at a time.
         """
-        batch_size = self._hyperparameters.batch_size
+        rows, batch_size, num_padding = evaluation_rows(
+            len(self._dataset), self._hyperparameters.batch_size, shard, num_shards, num_parts
+        )
         source = self._source(tf.float32 if exact else tf.uint8)
         nothing = Example(
             tf.zeros([self._spec.input_size, self._spec.input_size, 3], source.dtype),
@@ -106,10 +126,10 @@ class InputPipeline:
         )
         padding = tf.data.Dataset.from_tensors(self._batchable(nothing, np.int64(-1), np.ones(2, np.int32)))
         return _batched(
-            tf.data.Dataset.range(len(self._dataset)),
+            tf.data.Dataset.range(rows.start, rows.stop, rows.step),
             lambda row: self._batchable(self._example(source, row), row, self._sizes[row]),
             batch_size,
-            padding.repeat(-len(self._dataset) % batch_size),
+            padding.repeat(num_padding),
         )
 
     def image_indices_of(self, step: int) -> npt.NDArray[np.int64]:
@@ -200,6 +220,16 @@ class InputPipeline:
             "image_ids": row,
             "original_sizes": size,
         }
+
+
+def evaluation_rows(
+    num_images: int, batch_size: int, shard: int, num_shards: int, num_parts: int
+) -> tuple[range, int, int]:
+    """Returns a shard's images, its batch size, and how many padding images it needs (see `eval_batches`)."""
+    batch_size = max(batch_size // (num_shards * num_parts), 1)
+    rows = range(shard, num_images, num_shards)
+    most = -(-num_images // num_shards)
+    return rows, batch_size, most + -most % (batch_size * num_parts) - len(rows)
 
 
 def _batched(
