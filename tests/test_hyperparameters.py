@@ -50,6 +50,11 @@ def test_values_are_parsed(name: str, value: object, expected: object) -> None:
         ({"early_stopping": "yes"}, "early_stopping must be True or False; got 'yes'."),
         ({"max_time": 0.5}, "max_time must be a number of at least 1; got 0.5."),
         ({"objective": "mAP95"}, "objective must be one of mAP, mAP50, mAP75, AR, loss"),
+        ({"learning_rate_steps": "0.6;0.9"}, "shares of the run between 0 and 1, such as 0.6,0.85; got '0.6;0.9'."),
+        ({"learning_rate_steps": "0.6,0.5"}, "learning_rate_steps must be rising"),
+        ({"learning_rate_steps": "0.6,nan"}, "learning_rate_steps must be rising"),
+        ({"learning_rate_steps": "0.6,1.0"}, "learning_rate_steps must be rising"),
+        ({"gradient_clip_norm": -1}, "gradient_clip_norm must be a number of at least 0; got -1."),
         ({"optimizer": "adma"}, "Did you mean 'adam'?"),
         ({"batchsize": 3}, "unknown hyperparameter 'batchsize'. Did you mean 'batch_size'?"),
         ({"eps": 0.1, "epsilon": 0.2}, "epsilon is given twice"),
@@ -95,6 +100,13 @@ def test_documented_defaults_given_back_change_nothing() -> None:
     defaults = hyperparameters.documented_defaults(recipe)
     assert defaults["learning_rate"] == "0.0005"
     assert hyperparameters.resolve(defaults, recipe) == hyperparameters.resolve({}, recipe)
+
+
+@pytest.mark.parametrize(("text", "shares"), [("0.6,0.85", (0.6, 0.85)), (" 0.5 ", (0.5,)), ("", ())])
+def test_steps_of_the_learning_rate(text: str, shares: tuple[float, ...]) -> None:
+    assert (
+        hyperparameters.run_shares(hyperparameters.resolve({"learning_rate_steps": text}).learning_rate_steps) == shares
+    )
 
 
 def test_what_a_run_that_goes_on_may_change() -> None:

@@ -8,6 +8,8 @@ registry, then the default here.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ Origin = Literal["given", "recipe", "default"]
 
 
 OPTIMIZERS = ("adam", "sgd", "nesterov", "rmsprop", "adagrad", "adadelta")
+SCHEDULES = ("cosine", "constant", "step")
 OBJECTIVES = ("mAP", "mAP50", "mAP75", "AR", "loss", "localization", "classification")
 
 
@@ -78,11 +81,20 @@ class Hyperparameters:
     )
     # Training.
     seed: int = hyperparameter(0, "decides split, new weights, order and augmentation", minimum=0, maximum=2**31 - 1)
-    learning_rate_schedule: str = hyperparameter("cosine", "after the warm-up", choices=("cosine", "constant"))
+    learning_rate_schedule: str = hyperparameter(
+        "cosine", "after the warm-up: cosine falls to 0, step falls at learning_rate_steps", choices=SCHEDULES
+    )
+    learning_rate_steps: str = hyperparameter(
+        "0.6,0.85", "step schedule: shares of the run after which the rate is multiplied by learning_rate_decay"
+    )
+    learning_rate_decay: float = hyperparameter(0.1, "step schedule: factor of each step", minimum=0, maximum=1)
     warmup_fraction: float = hyperparameter(
         0.1, "share of the steps in which the learning rate rises from 0", minimum=0, maximum=1
     )
     reference_batch_size: int = hyperparameter(8, "batch size that the recipe's learning rate is for", minimum=1)
+    gradient_clip_norm: float = hyperparameter(
+        0.0, "largest norm of the whole batch's gradient, over all weights together; 0: any", minimum=0
+    )
     freeze_batch_norm: bool = hyperparameter(True, "keep batch-norm statistics of the checkpoint while training")
     augmentation: str = hyperparameter(
         "zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo")
@@ -179,7 +191,25 @@ def resolve(
         hyperparameters = dataclasses.replace(hyperparameters, learning_rate=hyperparameters.learning_rate * scale)
     if hyperparameters.cache == "disk" and not hyperparameters.cache_dir:
         raise errors.UsageError("cache=disk needs cache_dir, a folder for the decoded images.")
+    run_shares(hyperparameters.learning_rate_steps)
     return hyperparameters
+
+
+def run_shares(text: str) -> tuple[float, ...]:
+    """Returns the shares of a run in `learning_rate_steps`, such as "0.6,0.85".
+
+    Raises:
+      UsageError: they are not rising numbers between 0 and 1.
+    """
+    try:
+        shares = tuple(float(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        shares = (math.nan,)
+    if not all(low < high for low, high in itertools.pairwise((0.0, *shares, 1.0))):
+        raise errors.UsageError(
+            f"learning_rate_steps must be rising shares of the run between 0 and 1, such as 0.6,0.85; got {text!r}."
+        )
+    return shares
 
 
 def origins(given: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Origin]:
