@@ -41,6 +41,7 @@ def test_a_store_returns_what_was_written(store: cache.ImageStore) -> None:
     np.testing.assert_array_equal(store.read(row_of(0)), image_of(0))
     np.testing.assert_array_equal(store.read(row_of(2)), image_of(2))
     assert tf.size(store.read(row_of(1))) == 0
+    assert [store.holds(row) for row in range(3)] == [True, False, True]
 
 
 def test_a_store_works_inside_tf_data(store: cache.ImageStore) -> None:
@@ -165,7 +166,8 @@ def opened(
     monkeypatch.setattr(cache, "available_memory", lambda: int(memory * GIGABYTE))
     usage = type("usage", (), {"free": int(disk * GIGABYTE)})
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage)
-    return cache.open_store(mode, tmp_path / "new" if folder else "", 1000, (200, 320, 3), tf.uint8, str)
+    what = "decoded images of 320 x 200 pixels"
+    return cache.open_store(mode, tmp_path / "new" if folder else "", what, 1000, (200, 320, 3), tf.uint8, str)
 
 
 @pytest.mark.parametrize(("mode", "folder", "memory", "disk", "kind", "sentence"), OPENINGS)

@@ -1,4 +1,4 @@
-"""Decoded images kept for later epochs, all of one size: in memory, or in a folder.
+"""Decoded images, or what a network made of them, kept for later epochs, all of one size: in memory, or in a folder.
 
 A store fills as images are first used and answers by row, so that an order that differs in every epoch, and a run that
 resumes at any step, find what is there; tf.data's own `cache` replays one fixed order. Stores are TensorFlow ops only,
@@ -44,6 +44,10 @@ class ImageStore:
     def write(self, row: tf.Tensor, image: tf.Tensor) -> tf.Operation:
         """Stores the image of this row."""
         return tf.no_op()
+
+    def holds(self, row: int) -> bool:
+        """Whether the image of this row is stored, and whole."""
+        return int(tf.size(self.read(tf.constant(row, tf.int64)))) > 0
 
 
 class MemoryStore(ImageStore):
@@ -103,17 +107,19 @@ class DiskStore(ImageStore):
 def open_store(
     mode: str,
     folder: str | os.PathLike[str] | None,
+    what: str,
     num_images: int,
     shape: Sequence[int],
     dtype: tf.DType,
     identify: Callable[[int], str],
 ) -> tuple[ImageStore, str]:
-    """Opens the place where decoded images are kept.
+    """Opens the place where images are kept.
 
     Args:
       mode: "memory", "disk", "none", or "auto": memory when all images fit into half of what is free, else the folder
         when there is one with enough room, else none.
       folder: for the disk.
+      what: is kept, in words, e.g. "decoded images of 320 x 320 pixels".
       num_images: how many images there are.
       shape: of an image.
       dtype: of an image.
@@ -127,7 +133,7 @@ def open_store(
       OSError: the folder cannot be made, or an image file cannot be found.
     """
     image_bytes = math.prod(shape) * dtype.size
-    images = f"{num_images} decoded images of {shape[1]} x {shape[0]} pixels ({_size(num_images * image_bytes)})"
+    images = f"{num_images} {what} ({_size(num_images * image_bytes)})"
     if mode == "none":
         return ImageStore(dtype), f"{images} are not cached"
     room = int(MEMORY_SHARE * available_memory())
@@ -138,7 +144,7 @@ def open_store(
         raise errors.UsageError(f"cache=memory: {images} do not fit: {reason}. Use cache=disk and a cache_dir.")
     if not folder:
         if mode == "disk":
-            raise errors.UsageError("cache=disk needs cache_dir, a folder for the decoded images.")
+            raise errors.UsageError(f"cache=disk needs cache_dir, a folder for {what}.")
         return ImageStore(dtype), f"{images} are not cached: {reason}; a cache_dir would keep them on disk"
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     store = DiskStore(folder, [identify(row) for row in range(num_images)], shape, dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,12 +18,31 @@ from tfod_transfer.registry import ModelSpec
 _NODE_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:.*", re.DOTALL)  # what TensorFlow puts around a message
 
 
+class Source(Protocol):
+    """What `InputPipeline` makes batches from: something for each row of a data set.
+
+    Attributes:
+      description: a sentence on where it is kept, and why.
+      nothing: what stands for an image where a batch is filled up.
+    """
+
+    description: str
+    nothing: Any
+
+    def image(self, row: tf.Tensor) -> Any:
+        """Returns what there is for a row, int64 scalar; used inside tf.data."""
+
+    def explain(self, error: tf.errors.OpError) -> None:
+        """Raises a better error in place of one that tf.data raised, if this source was its cause."""
+
+
 class ImageSource:
     """Gives the image of any row of a data set, inside tf.data; decodes it unless the cache has it.
 
     Attributes:
       dtype: of the images.
       description: a sentence on where decoded images are kept, and why.
+      nothing: a black image.
     """
 
     def __init__(
@@ -32,15 +52,22 @@ class ImageSource:
         self._dataset = dataset
         self._spec = spec
         self.dtype = dtype
-        self._resize = resize.identity(spec)
         self._cache_dir = hyperparameters.cache_dir
         self._shape = (spec.input_size, spec.input_size, 3)
+        what = f"decoded images of {spec.input_size} x {spec.input_size} pixels"
         with tf.device("CPU:0"):  # where tf.data works, also when there is a GPU
             self._paths = tf.constant([os.fsencode(path) for path in dataset.image_paths])
             self._orientations = tf.constant(dataset.orientations, tf.int32)
             self._is_unfinished = tf.Variable(tf.zeros([len(dataset)], tf.bool), trainable=False)
+            self.nothing = tf.zeros(self._shape, dtype)
             self._store, self.description = cache.open_store(
-                hyperparameters.cache, hyperparameters.cache_dir, len(dataset), self._shape, dtype, self._identify
+                hyperparameters.cache,
+                hyperparameters.cache_dir,
+                what,
+                len(dataset),
+                self._shape,
+                dtype,
+                lambda row: identity(dataset, row, spec),
             )
 
     def image(self, row: tf.Tensor) -> tf.Tensor:
@@ -61,12 +88,12 @@ class ImageSource:
                 self._decode(tf.constant(row))
             except tf.errors.OpError as cause:
                 raise errors.DataError(
-                    f"{self._dataset.image_paths[row]}: expected an image that decodes; {_plain(cause)}. "
+                    f"{self._dataset.image_paths[row]}: expected an image that decodes; {plain(cause)}. "
                     "Put the file right or take it out of the data."
                 ) from None
         if self._cache_dir and self._cache_dir in error.message:
             raise errors.UsageError(
-                f"cache_dir: {_plain(error)}. Free some space, or choose another folder or cache=none."
+                f"cache_dir: {plain(error)}. Free some space, or choose another folder or cache=none."
             ) from None
 
     def _decode_and_store(self, row: tf.Tensor) -> tf.Tensor:
@@ -82,14 +109,19 @@ class ImageSource:
         image = resize.resize(decode.orient(image, self._orientations[row]), self._spec)
         return resize.to_uint8(image) if self.dtype == tf.uint8 else image
 
-    def _identify(self, row: int) -> str:
-        """All that the decoded image of a row depends on, besides its shape and type."""
-        path = os.path.abspath(self._dataset.image_paths[row])
-        stat = os.stat(path)
-        file = f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{self._dataset.orientations[row]}"
-        return f"{file}\n{self._resize}\n{tf.__version__}"
+
+def identity(dataset: DetectionDataset, row: int, spec: ModelSpec) -> str:
+    """All that the decoded image of a row depends on, besides its shape and type.
+
+    Raises:
+      OSError: the file cannot be found.
+    """
+    path = os.path.abspath(dataset.image_paths[row])
+    stat = os.stat(path)
+    file = f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{dataset.orientations[row]}"
+    return f"{file}\n{resize.identity(spec)}\n{tf.__version__}"
 
 
-def _plain(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of its nodes."""
+def plain(error: tf.errors.OpError) -> str:
+    """The first line of TensorFlow's message without the names of its nodes."""
     return _NODE_NAMES.sub("", error.message).split("\n")[0].rstrip(". ")

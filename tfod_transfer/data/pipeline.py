@@ -18,7 +18,7 @@ from tfod_transfer import errors
 from tfod_transfer.data import augmentation, resize
 from tfod_transfer.data.augmentation import Example
 from tfod_transfer.data.dataset import DetectionDataset
-from tfod_transfer.data.images import ImageSource
+from tfod_transfer.data.images import ImageSource, Source
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.registry import ModelSpec
 
@@ -60,7 +60,7 @@ class InputPipeline:
             self._classes = tf.constant(dataset.classes[is_used])
             self._offsets = tf.constant(offsets, tf.int64)
             self._sizes = tf.constant(dataset.sizes)
-        self._sources: dict[tf.DType, ImageSource] = {}
+        self._sources: dict[tf.DType, Source] = {}
         self.max_boxes = -(-max(int(np.diff(offsets).max()), 1) // _BOXES_MULTIPLE) * _BOXES_MULTIPLE
         self.steps_per_epoch = -(-len(dataset) // hyperparameters.batch_size)
 
@@ -119,11 +119,7 @@ class InputPipeline:
             len(self._dataset), self._hyperparameters.batch_size, shard, num_shards, num_parts
         )
         source = self._source(tf.float32 if exact else tf.uint8)
-        nothing = Example(
-            tf.zeros([self._spec.input_size, self._spec.input_size, 3], source.dtype),
-            self._boxes[:0],
-            self._classes[:0],
-        )
+        nothing = Example(source.nothing, self._boxes[:0], self._classes[:0])
         padding = tf.data.Dataset.from_tensors(self._batchable(nothing, np.int64(-1), np.ones(2, np.int32)))
         return _batched(
             tf.data.Dataset.range(rows.start, rows.stop, rows.step),
@@ -174,12 +170,12 @@ class InputPipeline:
         rows = tf.cast(tf.gather(order, places), tf.int64)
         return tf.reshape(rows, [self.steps_per_epoch, self._hyperparameters.batch_size])
 
-    def _source(self, dtype: tf.DType) -> ImageSource:
+    def _source(self, dtype: tf.DType) -> Source:
         if dtype not in self._sources:
             self._sources[dtype] = ImageSource(self._dataset, self._spec, dtype, self._hyperparameters)
         return self._sources[dtype]
 
-    def _training_example(self, source: ImageSource, row: tf.Tensor, epoch: tf.Tensor) -> Batch:
+    def _training_example(self, source: Source, row: tf.Tensor, epoch: tf.Tensor) -> Batch:
         """An augmented example.
 
         Crops are enlarged from the cached image, hence a little soft: against crops of the photograph, the 50 highest
@@ -200,7 +196,7 @@ class InputPipeline:
         boxes = resize.into_square(example.boxes, tf.shape(image)[:2], spec)
         return self._batchable(Example(resize.to_uint8(resize.resize(image, spec)), boxes, example.classes), row, size)
 
-    def _example(self, source: ImageSource, row: tf.Tensor) -> Example:
+    def _example(self, source: Source, row: tf.Tensor) -> Example:
         boxes, classes = self._ground_truth(row)
         return Example(source.image(row), resize.into_square(boxes, self._sizes[row], self._spec), classes)
 
