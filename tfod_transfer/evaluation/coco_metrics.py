@@ -21,6 +21,7 @@ _RECALLS = ("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large")
 _IOU_50 = 0  # index into COCOeval's thresholds .50:.05:.95
 _ALL_AREAS = 0
 _MAX_100 = -1
+_DECIMALS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,21 +71,45 @@ class CocoMetrics:
 def coco_metrics(dataset: DetectionDataset, detections: ImageDetections) -> CocoMetrics:
     """Compares detections with the ground truth of `dataset`, image by image in the same order.
 
-    Crowd regions are ignored as in COCO. Areas (small, medium, large) are in pixels of the upright image.
+    Crowd regions are ignored as in COCO. Areas (small, medium, large) are of boxes, in pixels of the upright image.
+
+    Raises:
+      ValueError: not one row of detections for each image.
     """
-    ground_truth = _quiet(_to_coco, dataset)
+    return metrics_of(dataset, run_cocoeval(dataset, detections))
+
+
+def run_cocoeval(dataset: DetectionDataset, detections: ImageDetections) -> COCOeval | None:
+    """Pycocotools' evaluation of the same, summed up; None when nothing was found or there is nothing to find.
+
+    In it image i of the data set has the id i, class k the category id k, box m the annotation id m + 1, and the
+    detections have the ids 1, 2, ... in the order of `np.nonzero(detections.scores > 0)`.
+
+    Raises:
+      ValueError: not one row of detections for each image.
+    """
+    if len(detections.scores) != len(dataset):
+        raise ValueError(f"expected detections of {len(dataset)} images, found those of {len(detections.scores)}")
     results = _results(dataset, detections)
     if not results or not dataset.num_boxes:
-        return _without_results(dataset)
+        return None
+    ground_truth = _quiet(_to_coco, dataset)
     evaluation = COCOeval(ground_truth, _quiet(ground_truth.loadRes, results), "bbox")
     for step in (evaluation.evaluate, evaluation.accumulate, evaluation.summarize):
         _quiet(step)
+    return evaluation
+
+
+def metrics_of(dataset: DetectionDataset, evaluation: COCOeval | None) -> CocoMetrics:
+    """The metrics that `run_cocoeval` measured on `dataset`."""
+    if evaluation is None:
+        return _without_results(dataset)
     stats = [None if value < 0 else float(value) for value in evaluation.stats]
     # precision: [thresholds, recalls, classes, areas, max detections]; -1 where a class has no ground truth.
     precision = evaluation.eval["precision"][:, :, :, _ALL_AREAS, _MAX_100]
     counts = _boxes_per_class(dataset)
     per_class = {
-        _class_key(dataset, index): {
+        class_key(dataset, index): {
             "AP": _mean(precision[:, :, index]),
             "AP50": _mean(precision[_IOU_50, :, index]),
             "boxes": int(counts[index]),
@@ -98,7 +123,7 @@ def _without_results(dataset: DetectionDataset) -> CocoMetrics:
     counts = _boxes_per_class(dataset)
     values: dict[str, float | None] = dict.fromkeys((*_STATISTICS, *_RECALLS), 0.0 if dataset.num_boxes else None)
     zero: dict[str, dict[str, Any]] = {
-        _class_key(dataset, index): {
+        class_key(dataset, index): {
             "AP": 0.0 if counts[index] else None,
             "AP50": 0.0 if counts[index] else None,
             "boxes": int(counts[index]),
@@ -108,7 +133,7 @@ def _without_results(dataset: DetectionDataset) -> CocoMetrics:
     return CocoMetrics(values, zero)
 
 
-def _class_key(dataset: DetectionDataset, index: int) -> str:
+def class_key(dataset: DetectionDataset, index: int) -> str:
     """The class name; with its id where two classes share a name."""
     name = dataset.class_names[index]
     return f"{name} ({dataset.category_ids[index]})" if dataset.class_names.count(name) > 1 else name
@@ -121,7 +146,8 @@ def _boxes_per_class(dataset: DetectionDataset) -> npt.NDArray[np.int64]:
 def _to_coco(dataset: DetectionDataset) -> COCO:
     images = [{"id": i, "height": int(h), "width": int(w)} for i, (h, w) in enumerate(dataset.sizes)]
     image_of_box = np.repeat(np.arange(len(dataset)), dataset.boxes_per_image)
-    boxes_xywh_px = _to_xywh_px(dataset.boxes, dataset.sizes[image_of_box])
+    # Rounded to what annotation files write: float32 would move an area of exactly 32 or 96 squared to one side.
+    boxes_xywh_px = np.round(_to_xywh_px(dataset.boxes, dataset.sizes[image_of_box]), _DECIMALS).tolist()
     columns = zip(
         image_of_box.tolist(), dataset.classes.tolist(), dataset.is_crowd.tolist(), boxes_xywh_px, strict=True
     )
@@ -139,7 +165,7 @@ def _to_coco(dataset: DetectionDataset) -> COCO:
 
 def _results(dataset: DetectionDataset, detections: ImageDetections) -> list[dict[str, Any]]:
     image, row = np.nonzero(detections.scores > 0)
-    boxes = _to_xywh_px(detections.boxes[image, row], dataset.sizes[image])
+    boxes = _to_xywh_px(detections.boxes[image, row], dataset.sizes[image]).tolist()
     classes = detections.classes[image, row].tolist()
     scores = detections.scores[image, row].tolist()
     return [
@@ -148,11 +174,11 @@ def _results(dataset: DetectionDataset, detections: ImageDetections) -> list[dic
     ]
 
 
-def _to_xywh_px(boxes: npt.NDArray[np.float32], sizes: npt.NDArray[np.int32]) -> list[list[float]]:
+def _to_xywh_px(boxes: npt.NDArray[np.float32], sizes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
     """Normalised [ymin, xmin, ymax, xmax] [M, 4] and sizes (height, width) [M, 2] to pixel [x, y, width, height]."""
     scale = np.concatenate([sizes, sizes], axis=1).astype(np.float64)
     ymin, xmin, ymax, xmax = (boxes * scale).T
-    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1).tolist()
+    return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1)
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float | None:
