@@ -32,6 +32,7 @@ setuptools.setup(
         "psutil>=5.9",
         "pycocotools>=2.0.7",
         "PyYAML>=6",
+        "tqdm>=4.64",
         "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later releases no longer have
     ],
 )

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tfod_transfer.data.dataset import DetectionDataset
-from tfod_transfer.evaluation.coco_metrics import CocoMetrics, ImageDetections, coco_metrics, concatenate
+from tfod_transfer.evaluation.coco_metrics import ImageDetections, coco_metrics, concatenate
 from tfod_transfer.evaluation.diagnosis import diagnose, iou_matrix
-from tfod_transfer.evaluation.report import metrics_table
 
 
 def make_dataset(boxes: list[list[list[float]]], classes: list[list[int]], crowd: list[list[bool]] | None = None):
@@ -103,13 +102,6 @@ def test_classes_of_one_name_are_told_apart() -> None:
 def test_groups_are_joined_in_order() -> None:
     joined = concatenate([found([(A, 0, 0.9)]), found([(B, 1, 0.8)])])
     assert joined.classes.tolist() == [[0], [1]]
-
-
-def test_the_table_has_a_row_for_each_class() -> None:
-    summary = {"AP": 0.5, "AP50": None}
-    table = metrics_table(CocoMetrics(summary, {"cat": {"AP": 0.25, "AP50": 1.0, "boxes": 3}}))
-    assert table.splitlines()[1].split() == ["cat", "3", "0.250", "1.000"]
-    assert table.splitlines()[2].split() == ["all", "classes", "3", "0.500", "-"]
 
 
 def test_iou_matrix() -> None:

@@ -1,9 +1,9 @@
 """Python libraries that a job needs and its container may lack.
 
 AWS builds its TensorFlow training images on tf-models-official: they hold tf-keras, tensorflow-hub, pycocotools,
-Pillow, psutil and PyYAML, but not msgspec. They hold TensorFlow under the name of AWS's own build (tensorflow-cpu,
-tensorflow-gpu), so pip would install a second TensorFlow for any library that depends on `tensorflow`. Hence only what
-is absent is installed, at locked versions, without dependencies.
+Pillow, psutil, PyYAML and tqdm, but not msgspec. They hold TensorFlow under the name of AWS's own build
+(tensorflow-cpu, tensorflow-gpu), so pip would install a second TensorFlow for any library that depends on `tensorflow`.
+Hence only what is absent is installed, at locked versions, without dependencies.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MODULES = {
     "psutil": "psutil",
     "pycocotools": "pycocotools",
     "tensorflow_hub": "tensorflow-hub",
+    "tqdm": "tqdm",
     "yaml": "pyyaml",
 }
 #: tf-keras for each TensorFlow; their minor versions must agree.

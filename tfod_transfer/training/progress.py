@@ -10,8 +10,9 @@ from tfod_transfer.evaluation import report
 from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters, origins
 from tfod_transfer.registry import ModelSpec
-from tfod_transfer.training.callbacks import EpochResult
-from tfod_transfer.training.trainer import TrainingResult
+from tfod_transfer.training.pace import duration
+from tfod_transfer.training.restoring import Restored
+from tfod_transfer.training.results import EpochResult, TrainingResult
 
 
 def settings_lines(
@@ -51,17 +52,37 @@ def epoch_lines(result: EpochResult) -> list[str]:
     ]
 
 
+def outlook_line(result: EpochResult, best: EpochResult, seconds_left: float | None) -> str:
+    """What people want to know after an epoch; no published regex matches it, since it has no `=`.
+
+    Args:
+      result: the epoch.
+      best: the best one so far.
+      seconds_left: the time that the run still takes; None where that is not known yet, 0 after the last epoch.
+    """
+    parts = [f"best epoch {best.epoch} (mAP {best.validation.metrics.ap:.3f})"]
+    if seconds_left:
+        parts.append(f"{duration(seconds_left)} left")
+    parts += [f"input-bound {result.input_bound:.0%}", f"{result.memory_bytes / 2**30:.1f} GB"]
+    return "so far:     " + ", ".join(parts)
+
+
 def print_epoch(result: EpochResult) -> None:
     """Prints one epoch's lines at once, also into a pipe."""
     for line in epoch_lines(result):
         print(line, flush=True)
 
 
-def summary_lines(model_dir: str, result: TrainingResult | None, diagnosis: list[str] | None) -> list[str]:
-    """How it went, what to look at when it went wrong, and where everything is."""
+def summary_lines(
+    model_dir: str, result: TrainingResult | None, diagnosis: list[str] | None, restored: Restored | None = None
+) -> list[str]:
+    """How it went, what to look at when it went wrong, and where everything is.
+
+    Weights that knew some of the classes get a table of what became of those and of the new ones.
+    """
     lines: list[str] = []
     if result is not None:
-        lines.append(report.metrics_table(result.final.metrics))
+        lines.append(_class_table(result, restored))
         if result.best is not None:
             lines.append(
                 f"mAP before {result.before.metrics.ap:.3f}, after {result.final.metrics.ap:.3f} "
@@ -71,3 +92,12 @@ def summary_lines(model_dir: str, result: TrainingResult | None, diagnosis: list
     if diagnosis:
         lines += ["nothing was found right; what to look at:", *(f"  {line}" for line in diagnosis)]
     return [*lines, f"artifact:   {model_dir}", f"SavedModel: {os.path.join(model_dir, '1')}"]
+
+
+def _class_table(result: TrainingResult, restored: Restored | None) -> str:
+    if restored is None or not restored.report.kept_classes:
+        return report.metrics_table(result.final.metrics)
+    rows = restored.report
+    return report.comparison_table(
+        result.before.metrics, result.final.metrics, restored.class_names, rows.kept_classes, rows.dropped_classes
+    )

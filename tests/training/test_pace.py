@@ -1,0 +1,44 @@
+"""How long a run still takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfod_transfer.training.pace import Pace, duration
+
+
+def pace_of(*events: tuple[str, float]) -> Pace:
+    """A pace that was told of steps and validations at these times."""
+    times = iter([time for _, time in events])
+    pace = Pace(lambda: next(times))
+    for kind, _ in events:
+        getattr(pace, kind)()
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        pytest.param([], None, id="nothing happened"),
+        pytest.param([("step", 5)], None, id="the first step is traced"),
+        pytest.param([("step", 5), ("step", 7)], 20, id="one step: 2 s each, no validation yet"),
+        pytest.param([("step", 5), ("step", 7), ("validation", 17)], 50, id="validations: 10 s each"),
+        pytest.param([("step", 5), ("step", 7), ("validation", 17), ("step", 21)], 60, id="means"),
+        pytest.param([("validation", 1), ("step", 4)], 30, id="a run that resumed before a validation"),
+    ],
+)
+def test_time_for_ten_steps_and_three_validations(events: list[tuple[str, float]], expected: float | None) -> None:
+    assert pace_of(*events).seconds_left(10, 3) == (None if expected is None else pytest.approx(expected))
+
+
+def test_steps_per_second() -> None:
+    assert pace_of(("step", 5)).steps_per_second is None
+    assert pace_of(("step", 5), ("step", 7), ("validation", 9), ("step", 13)).steps_per_second == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (90_000, "25.0 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
