@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 import tf_keras
@@ -201,7 +201,14 @@ class BatchNorm(tf_keras.layers.BatchNormalization):
     def __init__(self, key: str, channels: int, settings: LayerSettings) -> None:
         super().__init__(momentum=settings.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON, autocast=False)
         self.key = key
+        self._frozen = settings.freeze_batch_norm
         self.build((None, None, None, channels))
+
+    def add_weight(self, *args: Any, **options: Any) -> tf.Variable:
+        """As Keras's, but statistics that stay the same are not averaged over all devices when one reads them."""
+        if self._frozen:
+            options["synchronization"] = tf.VariableSynchronization.AUTO
+        return super().add_weight(*args, **options)
 
     def checkpoint_variables(self) -> dict[str, tf.Variable]:
         """Maps each variable's checkpoint key to the variable."""
