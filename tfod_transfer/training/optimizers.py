@@ -45,7 +45,7 @@ class RunSchedule(tf.Module, tf_keras.optimizers.schedules.LearningRateSchedule)
           decay: kind "step": what it is then multiplied by.
         """
         super().__init__(name="run_schedule")
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "peak": peak,
             "kind": kind,
             "warmup_fraction": warmup_fraction,
