@@ -20,7 +20,7 @@ from tfod_transfer.training.tensorboard import PICTURE_PIXELS, PICTURES, TensorB
 
 IMAGES = 10
 LOSSES = {"loss": 2.0, "localization": 0.5, "classification": 1.25}
-EPOCH_TAGS = {"epoch/loss", "epoch/localization", "epoch/classification"}
+EPOCH_TAGS = {"loss/total", "loss/localization", "loss/classification"}
 
 
 @pytest.fixture
@@ -77,13 +77,13 @@ def test_every_step_and_every_epoch_is_there(dataset: DetectionDataset, tmp_path
     assert set(training.Tags()["tensors"]) == step_tags | EPOCH_TAGS | machine
     assert scalars(training, "step/loss") == [(step, 2.0 + step) for step in range(6)]
     assert scalars(training, "step/learning_rate") == [(step, pytest.approx(0.1 * step)) for step in range(6)]
-    assert scalars(training, "epoch/localization") == [(2, 0.5), (5, 0.5)]
+    assert scalars(training, "loss/localization") == [(2, 0.5), (5, 0.5)]
     assert scalars(training, "machine/input-bound percentage") == [(2, 3.0), (5, 3.0)]
     assert scalars(training, "machine/memory in GB") == [(2, 1.5), (5, 1.5)]
-    pictures = {tag for tag in validation.Tags()["tensors"] if tag.startswith("images/")}
+    pictures = {tag for tag in validation.Tags()["tensors"] if tag.startswith("validation images/")}
     # A class without boxes, here the dog, has no AP.
-    assert set(validation.Tags()["tensors"]) - pictures == EPOCH_TAGS | {"AP/AP", "AP/AP50", "AP of classes/cat"}
-    assert scalars(validation, "epoch/loss") == [(2, 1.0), (5, 1.0)]
+    assert set(validation.Tags()["tensors"]) - pictures == EPOCH_TAGS | {"AP/AP", "AP/AP50", "per class/AP of cat"}
+    assert scalars(validation, "loss/total") == [(2, 1.0), (5, 1.0)]
     assert scalars(validation, "AP/AP50") == [(2, 0.5), (5, 0.5)]
 
 
@@ -93,8 +93,8 @@ def test_the_same_photographs_are_drawn_after_each_epoch(dataset: DetectionDatas
     listener.on_epoch(epoch(1), detections(0.9))
     listener.close()
     events = read(tmp_path / "events", "validation")
-    tags = sorted(tag for tag in events.Tags()["tensors"] if tag.startswith("images/"))
-    assert tags == [f"images/{row:05d} photograph {row}" for row in pictured_rows(dataset)]
+    tags = sorted(tag for tag in events.Tags()["tensors"] if tag.startswith("validation images/"))
+    assert tags == [f"validation images/{row:05d} photograph {row}" for row in pictured_rows(dataset)]
     for tag in tags:
         first, second = events.Tensors(tag)
         assert (first.step, second.step) == (2, 5)
@@ -132,7 +132,7 @@ def test_a_run_that_goes_on_continues_its_curves(dataset: DetectionDataset, tmp_
     second.close()
     training, validation = read(tmp_path / "events", "train"), read(tmp_path / "events", "validation")
     assert scalars(training, "step/loss") == [(step, 2.0 if step < 5 else 7.0) for step in range(8)]
-    assert [step for step, _ in scalars(training, "epoch/loss")] == [3, 7]
+    assert [step for step, _ in scalars(training, "loss/total")] == [3, 7]
     assert [step for step, _ in scalars(validation, "AP/AP")] == [3, 7]
 
 

@@ -1,7 +1,8 @@
 """Events for TensorBoard: the curves and pictures of a run, to be looked at while it goes on and after it.
 
 `tensorboard --logdir FOLDER` shows two runs, `train` and `validation`, over the same steps. TensorBoard itself need not
-be installed where the training runs.
+be installed where the training runs. It sorts the groups of tags, AP/ loss/ machine/ ..., by name and unfolds the first
+two.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class TensorBoardEvents:
         image = tf.compat.v1.Summary.Image(
             height=picture.height, width=picture.width, colorspace=3, encoded_image_string=encoded.getvalue()
         )
-        tag = f"images/{row:05d} {pathlib.Path(self._dataset.image_paths[row]).stem}"
+        tag = f"validation images/{row:05d} {pathlib.Path(self._dataset.image_paths[row]).stem}"
         value = tf.compat.v1.Summary.Value(tag=tag, image=image)
         self._writer(VALIDATION, step).add_summary(tf.compat.v1.Summary(value=[value]), step)
 
@@ -154,14 +155,14 @@ def pictured_rows(dataset: DetectionDataset) -> list[int]:
 
 def _losses(result: EpochResult | Validation) -> dict[str, float]:
     return {
-        "epoch/loss": result.loss,
-        "epoch/localization": result.localization_loss,
-        "epoch/classification": result.classification_loss,
+        "loss/total": result.loss,
+        "loss/localization": result.localization_loss,
+        "loss/classification": result.classification_loss,
     }
 
 
 def _precision(validation: Validation) -> dict[str, float]:
-    classes = {f"AP of classes/{name}": values["AP"] for name, values in validation.metrics.per_class.items()}
+    classes = {f"per class/AP of {name}": values["AP"] for name, values in validation.metrics.per_class.items()}
     present = {tag: value for tag, value in classes.items() if value is not None}
     return {"AP/AP": validation.metrics.ap, "AP/AP50": validation.metrics.ap50, **present}
 
