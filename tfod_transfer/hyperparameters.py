@@ -95,9 +95,23 @@ class Hyperparameters:
     gradient_clip_norm: float = hyperparameter(
         0.0, "largest norm of the whole batch's gradient, over all weights together; 0: any", minimum=0
     )
+    gradient_accumulation: int = hyperparameter(
+        1, "parts of a device's batch that are computed one after the other: the same step in less memory", minimum=1
+    )
+    ema_decay: float = hyperparameter(
+        0.0, "decay of the weights' moving averages, which are then evaluated and exported; 0: none", minimum=0, below=1
+    )
     freeze_batch_norm: bool = hyperparameter(True, "keep batch-norm statistics of the checkpoint while training")
     augmentation: str = hyperparameter(
-        "zoo", "zoo: mirrored and cropped as the model was trained", choices=("none", "zoo")
+        "zoo",
+        "zoo: mirrored and cropped as the model was trained; strong: mirrored, scaled by .5 to 1.5, other colours, and "
+        "half of the images in mosaics of four",
+        choices=("none", "zoo", "strong"),
+    )
+    sampling: str = hyperparameter(
+        "uniform",
+        "balanced: an epoch has images of rare classes more often, others less often than once",
+        choices=("uniform", "balanced"),
     )
     precision: str = hyperparameter(
         "auto",
@@ -192,6 +206,11 @@ def resolve(
     if hyperparameters.cache == "disk" and not hyperparameters.cache_dir:
         raise errors.UsageError("cache=disk needs cache_dir, a folder for the decoded images.")
     run_shares(hyperparameters.learning_rate_steps)
+    if hyperparameters.batch_size % hyperparameters.gradient_accumulation:
+        raise errors.UsageError(
+            f"gradient_accumulation {hyperparameters.gradient_accumulation} cannot cut batch_size "
+            f"{hyperparameters.batch_size} into equal parts; choose a divisor of it."
+        )
     return hyperparameters
 
 

@@ -85,24 +85,19 @@ def settings_for(**given: object) -> hyperparameters.Hyperparameters:
 
 
 def tiny_fine_tuner(
-    *,
-    ema_decay: float = 0.0,
-    gradient_accumulation: int = 1,
-    freeze_batch_norm: bool = True,
-    dtype: tf.DType | str = tf.float32,
-    **given: object,
+    *, freeze_batch_norm: bool = True, dtype: tf.DType | str = tf.float32, **given: object
 ) -> FineTuner:
     """Returns a compiled FineTuner for runs of 10 steps; `given` are further hyperparameters."""
-    detector = TinyDetector(freeze_batch_norm, dtype)
+    detector, settings = TinyDetector(freeze_batch_norm, dtype), settings_for(**given)
     model = FineTuner(
         detector,
         detector.trainable_variables,
-        None,
-        seed=0,
-        ema_decay=ema_decay,
-        gradient_accumulation=gradient_accumulation,
+        settings.regularizers_l2,
+        seed=settings.seed,
+        ema_decay=settings.ema_decay,
+        gradient_accumulation=settings.gradient_accumulation,
     )
-    model.compile(build_optimizer(settings_for(**given), 10))
+    model.compile(build_optimizer(settings, 10))
     return model
 
 

@@ -19,7 +19,7 @@ from tfod_transfer.evaluation.coco_metrics import ImageDetections, coco_metrics
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling.detector import Detector, trainable_variables_for
 from tfod_transfer.training.callbacks import EpochEvaluation, EpochResult, FiniteLoss, Validation
-from tfod_transfer.training.fine_tuner import FineTuner
+from tfod_transfer.training.fine_tuner import FineTuner, check_parts
 from tfod_transfer.training.optimizers import build_optimizer
 
 
@@ -53,10 +53,18 @@ class Trainer:
         self._train_batches = self.input.train_batches()
         self._validation_batches = self._validation_input.eval_batches()
         self.steps_per_epoch = self.input.steps_per_epoch
+        check_parts(hyperparameters.batch_size, strategy.num_replicas_in_sync, hyperparameters.gradient_accumulation)
         self.total_steps = self.steps_per_epoch * hyperparameters.epochs
         variables = trainable_variables_for(detector, only_top=hyperparameters.train_only_on_top_layer)
         with strategy.scope():
-            self.model = FineTuner(detector, variables, hyperparameters.regularizers_l2, seed=hyperparameters.seed)
+            self.model = FineTuner(
+                detector,
+                variables,
+                hyperparameters.regularizers_l2,
+                seed=hyperparameters.seed,
+                ema_decay=hyperparameters.ema_decay,
+                gradient_accumulation=hyperparameters.gradient_accumulation,
+            )
             self.model.compile(build_optimizer(hyperparameters, self.total_steps))
 
     def train(self, report: Callable[[EpochResult], None]) -> TrainingResult:
@@ -74,6 +82,9 @@ class Trainer:
         final = before
         if evaluation.best_weights is not None:
             self.model.set_weights(evaluation.best_weights)
+            with self.model.averaged():
+                averages = self.model.detector.get_weights()
+            self.model.detector.set_weights(averages)  # what was validated is what is exported
             final, detections = self.validate()
         return TrainingResult(before, evaluation.history_, evaluation.best, final, detections)
 
@@ -93,7 +104,7 @@ class Trainer:
         Raises:
           TrainingError: a validation loss is not finite.
         """
-        with self._validation_input.naming_files():
+        with self._validation_input.naming_files(), self.model.averaged():
             outputs = self.model.predict(self._validation_batches, verbose=0)
         real = outputs["image_ids"] >= 0
         outputs = {name: values[real] for name, values in outputs.items()}
