@@ -125,7 +125,7 @@ class Listener(tf.Module):
         self.weight, self.kept, self.heard = tf.Variable(0.1), tf.Variable(1.0), tf.Variable([0, 0])
 
     def __call__(self, images: tf.Tensor, training: bool, noise_seed: tf.Tensor | None = None) -> DetectorOutput:
-        if training:
+        if training and noise_seed is not None:
             self.heard.assign(noise_seed)
         shape = [tf.shape(images)[0], len(self.anchors)]
         return DetectorOutput(tf.fill([*shape, 4], self.weight), tf.fill([*shape, 3], self.weight))
@@ -138,7 +138,7 @@ class Listener(tf.Module):
 
 
 def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
-    def heard(seed: int, start: int, steps: int) -> list[tuple[int, ...]]:
+    def heard(seed: int | None, start: int, steps: int) -> list[tuple[int, ...]]:
         detector = Listener(frozen.detector)
         model = FineTuner(detector, [detector.weight], None, seed=seed)
         model.compile(build_optimizer(hyperparameters.resolve({}), 100))
@@ -153,6 +153,7 @@ def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
     assert len(set(whole)) == 6
     assert heard(seed=5, start=4, steps=2) == whole[4:]
     assert not set(heard(seed=6, start=0, steps=6)) & set(whole)
+    assert heard(seed=None, start=0, steps=2) == [(0, 0)] * 2
 
 
 def test_one_replica_on_a_cpu() -> None:

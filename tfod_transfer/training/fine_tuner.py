@@ -43,7 +43,7 @@ class FineTuner(tf_keras.Model):
         variables: Sequence[tf.Variable],
         l2: float | None,
         *,
-        seed: int,
+        seed: int | None,
         ema_decay: float = 0.0,
         gradient_accumulation: int = 1,
     ) -> None:
@@ -53,7 +53,8 @@ class FineTuner(tf_keras.Model):
           detector: the detector, with the weights that training starts from.
           variables: those of its variables that training changes.
           l2: a coefficient in place of the model's own; None for these.
-          seed: decides, with the number of the step, the stochastic depth of a detector that has it.
+          seed: decides, with the number of the step, the stochastic depth of a detector that has it; None: there is
+            none, as when the class layers alone train and the backbone is to be the same function in every step.
           ema_decay: of the moving averages of the variables; 0: none are kept.
           gradient_accumulation: parts of a device's batch that are computed one after the other; see `check_parts`.
         """
@@ -118,7 +119,7 @@ class FineTuner(tf_keras.Model):
 
         def add_part(part: tf.Tensor, sums: GradientsAndLosses) -> tuple[tf.Tensor, GradientsAndLosses]:
             chosen = tf.nest.map_structure(lambda x: x[part], parts)
-            seed = tf.random.fold_in(self._noise_seed(), part)
+            seed = None if self._seed is None else tf.random.fold_in(self._noise_seed(), part)
             return part + 1, tf.nest.map_structure(tf.add, sums, self._differentiate(chosen, positives, seed))
 
         zeros = [tf.zeros_like(variable) for variable in self._trained], dict.fromkeys(LOSSES, tf.constant(0.0))
@@ -127,7 +128,9 @@ class FineTuner(tf_keras.Model):
         )
         return sums
 
-    def _differentiate(self, examples: Examples, positives: tf.Tensor, noise_seed: tf.Tensor) -> GradientsAndLosses:
+    def _differentiate(
+        self, examples: Examples, positives: tf.Tensor, noise_seed: tf.Tensor | None
+    ) -> GradientsAndLosses:
         """Gradients of a part of the global batch, and its share of the losses."""
         inputs, targets = examples
         shares = tf.distribute.get_replica_context().num_replicas_in_sync * self._parts
@@ -155,8 +158,10 @@ class FineTuner(tf_keras.Model):
             **detection_losses(outputs, self._targets(batch), spec)._asdict(),
         }
 
-    def _noise_seed(self) -> tf.Tensor:
+    def _noise_seed(self) -> tf.Tensor | None:
         """Returns int [2], another one for each step and device; a run that resumes goes on with its own."""
+        if self._seed is None:
+            return None
         step = tf.stack([tf.constant(self._seed, tf.int64), tf.cast(self.optimizer.iterations, tf.int64)])
         return tf.random.fold_in(step, tf.distribute.get_replica_context().replica_id_in_sync_group)
 
