@@ -78,6 +78,18 @@ def test_given_beats_recipe_beats_default() -> None:
     assert [origins[name] for name in ("epochs", "optimizer", "momentum")] == ["given", "recipe", "default"]
 
 
+@pytest.mark.parametrize(
+    ("given", "augmentation"),
+    [
+        pytest.param({}, "zoo", id="all layers"),
+        pytest.param({"train_only_top_layer": "True"}, "none", id="top layer"),
+        pytest.param({"train_only_top_layer": "True", "augmentation": "zoo"}, "zoo", id="top layer, given"),
+    ],
+)
+def test_the_top_layer_alone_trains_on_images_as_they_are(given: dict[str, object], augmentation: str) -> None:
+    assert hyperparameters.resolve(given, {"augmentation": "zoo"}).augmentation == augmentation
+
+
 def test_only_the_recipes_learning_rate_follows_the_batch_size() -> None:
     recipe = {"learning_rate": 0.01, "reference_batch_size": 8}
     assert hyperparameters.resolve({"batch_size": 2}, recipe).learning_rate == pytest.approx(0.0025)

@@ -73,7 +73,11 @@ class Hyperparameters:
         0.95, "adadelta, rmsprop: decay of the squared gradient", minimum=0, maximum=1, documented=True
     )
     train_only_on_top_layer: bool = hyperparameter(
-        False, "train the class head only", aliases=("train_only_top_layer",), documented=True
+        False,
+        "train the class head only, several times faster; augmentation is then none unless it is given, so that "
+        "the other layers' features of an image are computed once",
+        aliases=("train_only_top_layer",),
+        documented=True,
     )
     # Tunable in SageMaker's tuning guide, though not in its table.
     regularizers_l2: float | None = hyperparameter(
@@ -211,6 +215,8 @@ def resolve(
             f"gradient_accumulation {hyperparameters.gradient_accumulation} cannot cut batch_size "
             f"{hyperparameters.batch_size} into equal parts; choose a divisor of it."
         )
+    if hyperparameters.train_only_on_top_layer and "augmentation" not in explicit:  # see training/frozen_features.py
+        hyperparameters = dataclasses.replace(hyperparameters, augmentation="none")
     return hyperparameters
 
 

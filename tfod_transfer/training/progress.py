@@ -29,7 +29,7 @@ def settings_lines(
     chosen = ", ".join(f"{name} {getattr(settings, name)}" for name, origin in source.items() if origin == "given")
     return [
         f"training:   {settings.epochs} epochs, batch {settings.batch_size}, {settings.optimizer}, {rate}, "
-        f"{settings.learning_rate_schedule} schedule",
+        f"{settings.learning_rate_schedule} schedule, augmentation {settings.augmentation}",
         f"execution:  {policy}",
         f"given:      {chosen or 'nothing: all as in the recipe'}",
     ]
