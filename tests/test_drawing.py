@@ -99,6 +99,15 @@ def test_any_name_can_be_drawn(label: str) -> None:
     assert drawing.draw_boxes(plain(), BOX, [label]).size == (320, 240)
 
 
+def test_colours_can_be_given_box_by_box_and_an_empty_name_is_not_written() -> None:
+    boxes = [[0.3, 0.1, 0.7, 0.4], [0.3, 0.6, 0.7, 0.9]]
+    drawn = drawing.draw_boxes(plain(), boxes, ["", ""], colors=[RED, (0, 255, 0)])
+    assert has_color(drawn, (0.3, 0.08, 0.7, 0.42), RED)
+    assert has_color(drawn, (0.3, 0.58, 0.7, 0.92), (0, 255, 0))
+    assert not has_color(drawn, (0.3, 0.58, 0.7, 0.92), RED)
+    assert not has_color(drawn, (0.0, 0.0, 0.28, 1.0), RED)  # where the names would be
+
+
 def test_side_by_side() -> None:
     both = drawing.side_by_side(Image.new("RGB", (320, 240), RED), plain(), ("left", "right"))
     assert both.width > 640

@@ -37,31 +37,36 @@ def draw_boxes(
     labels: Sequence[str],
     scores: Sequence[float] | None = None,
     color_by_label: Mapping[str, Color] | None = None,
+    colors: Sequence[Color] | None = None,
 ) -> Image.Image:
     """Returns a copy of a picture with boxes drawn on it.
 
     Args:
       image: RGB, upright; an array is uint8 [H, W, 3].
       boxes: [N, 4], normalised [ymin, xmin, ymax, xmax].
-      labels: N names.
+      labels: N names; nothing is written at a box whose name is empty.
       scores: N scores, written after the names.
       color_by_label: RGB for each name. Without it a name has the same colour in nearly all pictures, and no two names
         in one picture share a colour as long as there are no more than twelve.
+      colors: N colours, in place of those by name.
     """
     canvas = (image if isinstance(image, Image.Image) else Image.fromarray(image)).convert("RGB").copy()
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]] * np.tile(canvas.size, 2)
-    colors = color_by_label or _distinct_colors(labels)
+    if colors is None:
+        by_label = color_by_label or _distinct_colors(labels)
+        colors = [by_label[label] for label in labels]
     size = _text_size(canvas)
     draw = ImageDraw.Draw(canvas)
     areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
     large_first = [int(row) for row in np.argsort(-areas, kind="stable")]
     for row in large_first:
-        _outline(draw, corners[row], colors[labels[row]], max(2, round(size / 7)))
+        _outline(draw, corners[row], colors[row], max(2, round(size / 7)))
     taken: list[Rectangle] = []
     for row in reversed(large_first):  # small boxes have the least room for their names
         name = " ".join(labels[row].split())  # one line, whatever it holds
-        text = name if scores is None else f"{name} {scores[row]:.2f}"
-        taken.append(_write(draw, canvas.size, corners[row], text, colors[labels[row]], size, taken))
+        if name:
+            text = name if scores is None else f"{name} {scores[row]:.2f}"
+            taken.append(_write(draw, canvas.size, corners[row], text, colors[row], size, taken))
     return canvas
 
 
