@@ -19,14 +19,23 @@ setuptools.setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["tfod_transfer", "tfod_transfer.*"]),
-    package_data={"tfod_transfer": ["model_registry.yaml", "py.typed", "demo/checkpoint/**", "sagemaker/*.lock"]},
+    package_data={
+        "tfod_transfer": [
+            "model_registry.yaml",
+            "py.typed",
+            "demo/checkpoint/**",
+            "evaluation/templates/*",
+            "sagemaker/*.lock",
+        ]
+    },
     # Ranges of what works; pip alone may still pick a set that does not, which is what the locks are for.
     install_requires=[
         "tensorflow>=2.16,<2.21",
         "tf-keras>=2.16,<2.21",
         "tensorflow-hub>=0.16",
         "numpy>=1.26",
-        "matplotlib>=3.8",  # its fonts
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
         "msgspec>=0.18",
         "pillow>=10.1",
         "psutil>=5.9",

@@ -141,8 +141,8 @@ def test_what_the_package_imports_is_what_it_declares(declared):
     imported -= {"tfod_transfer", *sys.stdlib_module_names}
     modules = {"pillow": "PIL", "pyyaml": "yaml"}
     names = {modules.get(canonicalize_name(line.name), line.name.replace("-", "_")) for line in declared}
-    # matplotlib's fonts are found without importing it; tensorflow-hub imports setuptools' pkg_resources.
-    assert imported == names - {"matplotlib", "setuptools"}
+    # tensorflow-hub imports setuptools' pkg_resources.
+    assert imported == names - {"setuptools"}
 
 
 def test_the_declared_ranges_admit_what_is_locked(declared):

@@ -85,11 +85,11 @@ def test_in_network_isolation_the_wheels_are_enough_and_bring_no_tensorflow(tmp_
     run("-m", "pip", "install", "-r", "requirements.txt")
     run("-c", "from tfod_transfer.sagemaker import libraries; libraries.ensure(); libraries.ensure()")
     added = dict(frozen(run("-m", "pip", "list", "--format", "json")) - before)
-    assert set(added) == {*libraries.MODULES.values(), "tf-keras"}
+    assert set(added) == {*libraries.MODULES.values(), *libraries.BENEATH.values(), "tf-keras"}
     assert added["tf-keras"] == "2.18.0"
-    run("-c", "import msgspec, PIL.Image, psutil, yaml")
+    run("-c", "import jinja2, msgspec, PIL.Image, psutil, yaml")
     size = pathlib.Path(tmp_path / "sourcedir.tar.gz").stat().st_size
-    assert size < 50_000_000
+    assert size < 100_000_000  # half of it matplotlib and its fonts, for three Pythons
 
 
 def frozen(listed):

@@ -14,6 +14,7 @@ from tfod_transfer import errors
 from tfod_transfer.sagemaker import libraries
 
 ROOT = pathlib.Path(libraries.__file__).resolve().parents[2]
+EVERYTHING = {**libraries.MODULES, **libraries.BENEATH}
 # Those of every TensorFlow, and those that a container has to bring: they depend on TensorFlow itself.
 WITH_TENSORFLOW = {"numpy", "tensorflow", "tf_keras"}
 
@@ -34,16 +35,16 @@ def test_every_library_that_the_package_imports_is_provided_for():
 
 
 def test_the_lock_holds_one_hashed_release_of_each_for_all_pythons():
-    entries = "\n".join(libraries.locked(libraries.MODULES.values())).split("\n")
+    entries = "\n".join(libraries.locked(EVERYTHING.values())).split("\n")
     pins = [line for line in entries if not line.startswith(" ")]
     assert all(re.fullmatch(r"[\w-]+==[\w.]+ \\", pin) for pin in pins), "no markers: pip would read them for itself"
-    assert len(pins) == len(libraries.MODULES)
+    assert len(pins) == len(EVERYTHING)
     assert all(line.strip().startswith("--hash=sha256:") for line in entries if line.startswith(" "))
 
 
 def test_the_lock_agrees_with_the_environment_that_the_tests_run_in():
     tested = (ROOT / "requirements" / "primary.lock").read_text()
-    for entry in libraries.locked(set(libraries.MODULES.values()) - {"pillow"}):
+    for entry in libraries.locked(set(EVERYTHING.values()) - {"pillow"}):
         assert entry.partition(" ")[0] in tested
 
 

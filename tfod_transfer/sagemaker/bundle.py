@@ -87,7 +87,7 @@ def fetch_wheels() -> dict[str, bytes]:
     Raises:
       UsageError: pip failed.
     """
-    everything = list(libraries.locked(libraries.MODULES.values()))
+    everything = list(libraries.locked({**libraries.MODULES, **libraries.BENEATH}.values()))
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--no-deps", "--only-binary=:all:", "--dest", folder, "--quiet"]
         for platform in PLATFORMS:

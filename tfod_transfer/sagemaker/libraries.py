@@ -1,7 +1,7 @@
 """Python libraries that a job needs and its container may lack.
 
 AWS builds its TensorFlow training images on tf-models-official: they hold tf-keras, tensorflow-hub, pycocotools,
-Pillow, psutil, PyYAML and tqdm, but not msgspec. They hold TensorFlow under the name of AWS's own build
+matplotlib, Pillow, psutil, PyYAML and tqdm, but not msgspec. They hold TensorFlow under the name of AWS's own build
 (tensorflow-cpu, tensorflow-gpu), so pip would install a second TensorFlow for any library that depends on `tensorflow`.
 Hence only what is absent is installed, at locked versions, without dependencies.
 """
@@ -26,6 +26,8 @@ WHEELS_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "wheels"
 LACKING = ("msgspec",)
 #: Module -> distribution.
 MODULES = {
+    "jinja2": "jinja2",
+    "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "PIL": "pillow",
     "psutil": "psutil",
@@ -33,6 +35,17 @@ MODULES = {
     "tensorflow_hub": "tensorflow-hub",
     "tqdm": "tqdm",
     "yaml": "pyyaml",
+}
+#: What these in turn import, beside what TensorFlow brings; the same way.
+BENEATH = {
+    "contourpy": "contourpy",
+    "cycler": "cycler",
+    "dateutil": "python-dateutil",
+    "fontTools": "fonttools",
+    "kiwisolver": "kiwisolver",
+    "markupsafe": "markupsafe",
+    "pyparsing": "pyparsing",
+    "tzdata": "tzdata",
 }
 #: tf-keras for each TensorFlow; their minor versions must agree.
 TF_KERAS = {
@@ -52,7 +65,7 @@ def ensure() -> None:
     Raises:
       UsageError: there is no TensorFlow, or one that the package does not know, or pip failed.
     """
-    absent = [distribution for module, distribution in MODULES.items() if not _present(module)]
+    absent = [distribution for module, distribution in {**MODULES, **BENEATH}.items() if not _present(module)]
     requirements = list(locked(absent))
     if not _present("tf_keras"):
         requirements.append(_matching_tf_keras())
