@@ -66,7 +66,30 @@ def test_the_log_is_sagemakers(fitted: Fitted) -> None:
     ]
     assert len(lines) == 8
     assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns * 2, lines, strict=True))
-    assert len(re.findall(r"loss=([0-9\.]+).", fitted[1].output)) == 2
+
+
+# AWS's own metric definitions, letter by letter, then those of mAP; what they find, as metrics.json calls it.
+METRIC_DEFINITIONS = {
+    r"loss=([0-9\\.]+).": "loss",
+    r"Val_localization=([0-9\\.]+)": "val_localization_loss",
+    r"Val_classification=([0-9\\.]+)": "val_classification_loss",
+    r"Val_mAP=([0-9\.]+)": "AP",
+    r"Val_mAP50=([0-9\.]+)": "AP50",
+}
+
+
+@pytest.mark.parametrize("regex", METRIC_DEFINITIONS)
+def test_metric_definitions_find_each_epoch_once_in_the_whole_log(regex: str, fitted: Fitted) -> None:
+    history = json.loads((fitted[0] / "metrics.json").read_text())["history"]
+    found = [float(text.rstrip(".")) for text in re.findall(regex, fitted[1].output + fitted[1].error)]
+    assert found == [pytest.approx(epoch[METRIC_DEFINITIONS[regex]], abs=1e-3) for epoch in history]
+
+
+@pytest.mark.parametrize("document", ["sagemaker.md", "tuning.md"])
+def test_the_documents_definitions_are_these(document: str) -> None:
+    definitions = re.findall(r'"Regex": r"(.+)"', (ROOT / "docs" / document).read_text())
+    tested = {regex.replace(r"\\", "\\") for regex in METRIC_DEFINITIONS}
+    assert {definition.replace(r")\.", ").") for definition in definitions} == tested
 
 
 def test_evaluate_measures_what_fit_measured(
