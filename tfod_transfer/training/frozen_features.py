@@ -76,8 +76,8 @@ class FeaturePipeline(InputPipeline):
             return None, "features change with the batch-norm statistics (freeze_batch_norm False)"
         if dtype == tf.uint8 and augmentation != "none":  # the type of training images
             return None, (
-                f"features change with augmentation {augmentation} (with augmentation none they are computed once, which "
-                "made epochs of the 320 model 4 times as fast)"
+                f"features change with augmentation {augmentation} (with augmentation none, computed once: epochs "
+                "of the 320 model were 4 times as fast)"
             )
         source = FeatureSource(self._detector, self._dataset, dtype, self._hyperparameters)
         if not source.is_kept:
