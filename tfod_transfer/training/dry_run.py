@@ -14,6 +14,7 @@ from tfod_transfer.modeling.detector import Detector
 from tfod_transfer.serving import signatures
 from tfod_transfer.serving.loaded import LoadedDetector
 from tfod_transfer.training.exporting import peak_memory_bytes
+from tfod_transfer.training.pace import duration
 from tfod_transfer.training.trainer import Trainer
 
 _TIMED_STEPS = 3
@@ -42,11 +43,5 @@ def rehearse(
     seconds += time.perf_counter() - started
     return [
         "dry run:    data, model, training steps, validation and export went well; nothing was written",
-        f"estimate:   {_duration(seconds)} for the whole run, {peak_memory_bytes() / 2**30:.1f} GB of memory",
+        f"estimate:   {duration(seconds)} for the whole run, {peak_memory_bytes() / 2**30:.1f} GB of memory",
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
