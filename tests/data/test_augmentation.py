@@ -12,13 +12,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfod_transfer import hyperparameters, registry
-from tfod_transfer.data import augmentation, resize
-from tfod_transfer.data.augmentation import Example
+from tfod_transfer import registry
+from tfod_transfer.data import augmentation, geometry, resize
+from tfod_transfer.data.geometry import Example
 
 SIDE = 64
 MIN_SIDE = 1 / SIDE
-ZOO = augmentation.PRESETS["zoo"]
+ZOO = augmentation.ZOO
 KINDS = list(ZOO)
 
 
@@ -61,11 +61,8 @@ def in_graph(kind: str) -> Callable[..., Example]:
     )
 
 
-def test_presets_are_the_hyperparameters_choices_and_zoo_knows_every_kind_of_model() -> None:
-    (field,) = [f for f in dataclasses.fields(hyperparameters.Hyperparameters) if f.name == "augmentation"]
-    assert set(augmentation.PRESETS) == set(field.metadata["choices"])
+def test_zoo_knows_every_kind_of_model() -> None:
     assert set(ZOO) == set(typing.get_args(typing.get_type_hints(registry.Structure)["augmentation"]))
-    assert not augmentation.PRESETS["none"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,7 +149,7 @@ def test_a_mirrored_box_lies_as_in_an_image_mirrored_before_the_resize(width: in
     ramp = np.tile(np.linspace(0, 255, width, dtype=np.float32)[None, :, None], (8, 1, 3))
     box = tf.constant([[0.2, 0.3, 0.8, 0.6]])
     resized = Example(resize.stretch(tf.constant(ramp), [SIDE, SIDE]), box, tf.constant([0]))
-    mirrored = augmentation.flip_horizontally(resized, tf.constant([8, width]), SIDE)
+    mirrored = geometry.flip_horizontally(resized, tf.constant([8, width]), SIDE)
     reference = resize.stretch(tf.constant(ramp[:, ::-1]), [SIDE, SIDE]).numpy()[0, :, 0]
 
     def level_at(levels: npt.NDArray[np.float32], x: float) -> float:
@@ -172,7 +169,7 @@ def test_windows_have_the_area_and_aspect_ratio_that_is_asked_for(
     size: tuple[int, int], aspect_ratios: tuple[float, float], areas: tuple[float, float]
 ) -> None:
     sample = tf.function(
-        lambda seed: augmentation.sample_window(tf.constant(size), seed, aspect_ratios=aspect_ratios, areas=areas)
+        lambda seed: geometry.sample_window(tf.constant(size), seed, aspect_ratios=aspect_ratios, areas=areas)
     )
     windows = np.array([sample(tf.constant([5, row], tf.int64)).numpy() for row in range(200)])
     height, width = (windows[:, 2:] - windows[:, :2]).T
@@ -188,7 +185,7 @@ def test_windows_have_the_area_and_aspect_ratio_that_is_asked_for(
 @pytest.mark.parametrize("size", [(3, 4000), (3000, 2), (1, 1)], ids=str)
 def test_an_image_without_such_a_window_is_kept_whole(size: tuple[int, int]) -> None:
     seed = tf.constant([1, 2], tf.int64)
-    window = augmentation.sample_window(tf.constant(size), seed, aspect_ratios=(0.75, 3.0), areas=(0.75, 1.0))
+    window = geometry.sample_window(tf.constant(size), seed, aspect_ratios=(0.75, 3.0), areas=(0.75, 1.0))
     assert window.numpy().tolist() == [0, 0, 1, 1]
 
 
@@ -196,7 +193,7 @@ def test_an_image_without_such_a_window_is_kept_whole(size: tuple[int, int]) -> 
 def test_a_window_covers_the_share_of_a_box_that_is_asked_for(covered: float) -> None:
     box = tf.constant([[0.3, 0.4, 0.9, 0.7]])
     for row in range(50):
-        y0, x0, y1, x1 = augmentation.sample_window(
+        y0, x0, y1, x1 = geometry.sample_window(
             tf.constant([400, 600]), tf.constant([3, row], tf.int64),
             aspect_ratios=(0.5, 2.0), areas=(0.1, 1.0), boxes=box, covered=covered,
         ).numpy()  # fmt: skip
@@ -211,7 +208,7 @@ def test_crop_moves_each_box_with_its_class(seed: int, corners: tuple[int, int, 
     top, left = min(top, SIDE - 1), min(left, SIDE - 1)
     window = np.float32([top, left, max(bottom, top + 1), max(right, left + 1)]) / SIDE
     boxes = random_boxes(seed, 100)
-    cropped = augmentation.crop(example_of(boxes), tf.constant(window), SIDE, min_share=share)
+    cropped = geometry.crop(example_of(boxes), tf.constant(window), SIDE, min_share=share)
     assert_sound(cropped)
     assert tuple(cropped.image.shape[:2]) == tuple((window[2:] - window[:2]) * SIDE)
     actual = dict(zip(cropped.classes.numpy().tolist(), cropped.boxes.numpy(), strict=True))
@@ -238,7 +235,7 @@ def test_crop_moves_each_box_with_its_class(seed: int, corners: tuple[int, int, 
     ],
 )
 def test_a_crop_has_at_least_one_pixel(window: tuple[float, ...], shape: tuple[int, int]) -> None:
-    cropped = augmentation.crop(example_of(random_boxes(0, 3), 1, SIDE), tf.constant(window), SIDE)
+    cropped = geometry.crop(example_of(random_boxes(0, 3), 1, SIDE), tf.constant(window), SIDE)
     assert tuple(cropped.image.shape[:2]) == shape
 
 

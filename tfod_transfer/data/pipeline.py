@@ -7,6 +7,7 @@ resumes at any step, on any machine, are those of a run that was never stopped.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 
@@ -15,10 +16,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfod_transfer import errors
-from tfod_transfer.data import augmentation, resize
-from tfod_transfer.data.augmentation import Example
+from tfod_transfer.data import augmentation, resize, sampling, strong
 from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.geometry import Example
 from tfod_transfer.data.images import ImageSource, Source
+from tfod_transfer.data.strong import Photograph
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.registry import ModelSpec
 
@@ -34,16 +36,17 @@ class InputPipeline:
     A batch is a dict of images uint8 or float32 [B, S, S, 3] (RGB, 0..255), boxes float32 [B, M, 4] (normalised
     [ymin, xmin, ymax, xmax] of the square, padding included), classes int32 [B, M] (-1: padding), image_ids int64 [B]
     (rows of the data set; -1: a padding image) and original_sizes int32 [B, 2] (height, width of the upright
-    photograph). M is the same in all batches: the most boxes that an image of the data set has, rounded up. Crowd boxes
-    are left out.
+    photograph). M is the same in all batches: the most boxes that an image of the data set has, rounded up, or twice as
+    many for mosaics of several images. Crowd boxes are left out.
 
     Attributes:
       max_boxes: M.
-      steps_per_epoch: batches until every image was used; the last one is filled up from the start of its epoch.
+      steps_per_epoch: batches for as many images as there are (with sampling=uniform, each of them once); the last one
+        is filled up from the start of its epoch.
     """
 
     def __init__(self, dataset: DetectionDataset, spec: ModelSpec, hyperparameters: Hyperparameters) -> None:
-        """Args: the images; the model; batch size, seed, augmentation and cache.
+        """Args: the images; the model; batch size, seed, augmentation, sampling and cache.
 
         Raises:
           DataError: there are no images.
@@ -61,7 +64,12 @@ class InputPipeline:
             self._offsets = tf.constant(offsets, tf.int64)
             self._sizes = tf.constant(dataset.sizes)
         self._sources: dict[tf.DType, Source] = {}
-        self.max_boxes = -(-max(int(np.diff(offsets).max()), 1) // _BOXES_MULTIPLE) * _BOXES_MULTIPLE
+        # The parts of a mosaic show half of their photographs on average. Of photographs with more boxes than that
+        # `strong.augment` makes no mosaic.
+        most = max(int(np.diff(offsets).max()), 1) * (2 if hyperparameters.augmentation == "strong" else 1)
+        self.max_boxes = -(-most // _BOXES_MULTIPLE) * _BOXES_MULTIPLE
+        weights = sampling.repeat_factors(dataset) if hyperparameters.sampling == "balanced" else None
+        self._sampling = sampling.Sampling(len(dataset), hyperparameters.seed, weights)
         self.steps_per_epoch = -(-len(dataset) // hyperparameters.batch_size)
 
     def train_batches(
@@ -88,16 +96,16 @@ class InputPipeline:
         share = batch_size // num_shards
         first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
 
-        def rows_and_epochs(epoch: tf.Tensor) -> tf.data.Dataset:
-            rows = self._rows_of(epoch)[:, shard * share : (shard + 1) * share]
-            rows = rows[tf.where(epoch == first_epoch, first_step, 0) :]
-            return tf.data.Dataset.from_tensor_slices((tf.reshape(rows, [-1]), tf.repeat(epoch, tf.size(rows))))
+        def draws_and_epochs(epoch: tf.Tensor) -> tf.data.Dataset:
+            draws = self._draws_of(epoch)[:, shard * share : (shard + 1) * share]
+            draws = draws[tf.where(epoch == first_epoch, first_step, 0) :]
+            return tf.data.Dataset.from_tensor_slices((tf.reshape(draws, [-1]), tf.repeat(epoch, tf.size(draws))))
 
         source = self._source(tf.uint8)
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
         return _batched(
-            epochs.flat_map(rows_and_epochs),
-            lambda row, epoch: self._training_example(source, row, epoch),
+            epochs.flat_map(draws_and_epochs),
+            lambda draw, epoch: self._training_example(source, draw, epoch),
             batch_size // num_devices,
         )
 
@@ -128,12 +136,22 @@ class InputPipeline:
             padding.repeat(num_padding),
         )
 
+    def training_example(self, row: int, epoch: int) -> Batch:
+        """Returns one image, uint8 [S, S, 3], with its ground truth, as a training batch of an epoch has it."""
+        with tf.device("CPU:0"):
+            return self._single(tf.constant(row, tf.int64), tf.constant(epoch, tf.int64))
+
+    @functools.cached_property
+    def _single(self) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
+        source = self._source(tf.uint8)
+        return tf.function(lambda row, epoch: self._training_example(source, row, epoch), autograph=False)
+
     def image_indices_of(self, step: int) -> npt.NDArray[np.int64]:
-        """Returns the rows, int64 [B], of the images in a training batch."""
+        """Returns the rows, int64 [B], of the images in a training batch, without those that mosaics add."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         with tf.device("CPU:0"):
-            rows: npt.NDArray[np.int64] = self._rows_of(tf.constant(epoch, tf.int64))[step_of_epoch].numpy()
-        return rows
+            draws: npt.NDArray[np.int64] = self._draws_of(tf.constant(epoch, tf.int64))[step_of_epoch].numpy()
+        return draws % len(self._dataset)
 
     def images_of_step(self, step: int) -> list[str]:
         """Returns the paths of the images in a training batch."""
@@ -159,42 +177,51 @@ class InputPipeline:
                 source.explain(error)
             raise
 
-    def _rows_of(self, epoch: tf.Tensor) -> tf.Tensor:
-        """The rows of each batch of an epoch, int64 [steps_per_epoch, B]; the last batch wraps to the epoch's start."""
-        # TensorFlow's index_shuffle would not do: with a seed of (seed, epoch) it gave 256 orders in 4000 epochs.
-        keys = tf.random.stateless_uniform(
-            [len(self._dataset)], [self._hyperparameters.seed, epoch], None, None, tf.int64, alg="philox"
-        )
-        order = tf.argsort(keys, stable=True)
+    def _draws_of(self, epoch: tf.Tensor) -> tf.Tensor:
+        """The draws (see data/sampling.py) of an epoch's batches, int64 [steps_per_epoch, B].
+
+        The last batch goes on at the start of the epoch.
+        """
         places = tf.range(self.steps_per_epoch * self._hyperparameters.batch_size) % len(self._dataset)
-        rows = tf.cast(tf.gather(order, places), tf.int64)
-        return tf.reshape(rows, [self.steps_per_epoch, self._hyperparameters.batch_size])
+        draws = tf.gather(self._sampling.draws(epoch), places)
+        return tf.reshape(draws, [self.steps_per_epoch, self._hyperparameters.batch_size])
 
     def _source(self, dtype: tf.DType) -> Source:
         if dtype not in self._sources:
             self._sources[dtype] = ImageSource(self._dataset, self._spec, dtype, self._hyperparameters)
         return self._sources[dtype]
 
-    def _training_example(self, source: Source, row: tf.Tensor, epoch: tf.Tensor) -> Batch:
-        """An augmented example.
+    def _training_example(self, source: Source, draw: tf.Tensor, epoch: tf.Tensor) -> Batch:
+        row = draw % len(self._dataset)
+        if self._hyperparameters.augmentation == "none":
+            return self._batchable(self._example(source, row), row, self._sizes[row])
+        seed = tf.stack([tf.constant(self._hyperparameters.seed << 32, tf.int64) + epoch, draw])
+        if self._hyperparameters.augmentation == "strong":
+            photographs = functools.partial(self._photograph, source)
+            example = strong.augment(photographs, row, self._sampling.random_rows, seed, self._spec, self.max_boxes)
+        else:
+            example = self._zoo_example(self._photograph(source, row), seed)
+        return self._batchable(example, row, self._sizes[row])
+
+    def _zoo_example(self, photograph: Photograph, seed: tf.Tensor) -> Example:
+        """An example, image uint8 [S, S, 3], augmented as when the model was trained.
 
         Crops are enlarged from the cached image, hence a little soft: against crops of the photograph, the 50 highest
         scores of a trained 320 detector move by 0.03 on average, to either side; by 0.016 when a crop moves by a pixel.
         Of images that `augmentation.mirror_and_scale` scales by .1 to 2, they move by 0.025 (0.04 above 1.5, where most
         is enlarged) and by 0.013 (0.017).
         """
-        spec, size = self._spec, self._sizes[row]
-        augment = augmentation.PRESETS[self._hyperparameters.augmentation].get(spec.structure.augmentation)
-        if augment is None:
-            return self._batchable(self._example(source, row), row, size)
-        height, width = tf.unstack(resize.content_size(size, spec))
-        seed = tf.stack([tf.constant(self._hyperparameters.seed << 32, tf.int64) + epoch, row])
-        photograph = Example(source.image(row)[:height, :width], *self._ground_truth(row))
-        example = augment(photograph, size, seed, spec.input_size)
+        augment = augmentation.ZOO[self._spec.structure.augmentation]
+        example = augment(photograph.example, photograph.original_size, seed, self._spec.input_size)
         # ResizeBilinear is nearly twice as fast on float32 as on uint8.
         image = tf.cast(example.image, tf.float32)
-        boxes = resize.into_square(example.boxes, tf.shape(image)[:2], spec)
-        return self._batchable(Example(resize.to_uint8(resize.resize(image, spec)), boxes, example.classes), row, size)
+        boxes = resize.into_square(example.boxes, tf.shape(image)[:2], self._spec)
+        return Example(resize.to_uint8(resize.resize(image, self._spec)), boxes, example.classes)
+
+    def _photograph(self, source: Source, row: tf.Tensor) -> Photograph:
+        size = self._sizes[row]
+        height, width = tf.unstack(resize.content_size(size, self._spec))
+        return Photograph(Example(source.image(row)[:height, :width], *self._ground_truth(row)), size)
 
     def _example(self, source: Source, row: tf.Tensor) -> Example:
         boxes, classes = self._ground_truth(row)
@@ -240,6 +267,8 @@ def _batched(
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1  # images in parallel, not parts of one: less work, by 5 %
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # see train_batches
+    # To convert Python's control flow, of which there is none, would take most of the time of tracing.
+    example = tf.autograph.experimental.do_not_convert(example)
     examples = inputs.map(example, num_parallel_calls=threads)
     if padding is not None:
         examples = examples.concatenate(padding)

@@ -1,0 +1,158 @@
+"""The augmentation preset `strong`, for every model: mirror, scale, colours, and mosaics of four images.
+
+It is meant for few images, or for many epochs, where a network sees the preset `zoo` of each image often enough to know
+it by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfod_transfer.data import colors, geometry, resize
+from tfod_transfer.data.geometry import Example
+from tfod_transfer.registry import ModelSpec
+
+# Objects come in sizes that differ by a factor of three, as when a camera stands nearer or farther; the zoo's .1 to 2
+# (large-scale jitter) pays in hundreds of epochs only (Ghiasi et al., "Simple Copy-Paste", 2021, section 4.1).
+SCALES = (0.5, 1.5)
+# A quarter of a mosaic is half as wide as the image: it shows all of a photograph at .5, the middle half of its area at
+# .7, and objects in their own size at 1.
+MOSAIC_SCALES = (0.5, 1.0)
+MOSAIC_SHARE = 0.5  # of the images; the others keep what mosaics lack: large objects and whole scenes
+MOSAIC_CENTRES = (0.35, 0.65)
+KEPT_SHARE = 0.1  # of a box's area that must be seen; what shows less of an object cannot be named
+
+
+class Photograph(NamedTuple):
+    """A cached photograph with its ground truth, and the height and width, int32 [2], of its file."""
+
+    example: Example
+    original_size: tf.Tensor
+
+
+def augment(
+    load: Callable[[tf.Tensor], Photograph],
+    row: tf.Tensor,
+    draw_rows: Callable[[tf.Tensor, int], tf.Tensor],
+    seed: tf.Tensor,
+    spec: ModelSpec,
+    max_boxes: int,
+) -> Example:
+    """Returns a changed photograph, or a mosaic of it and three others, as a square of the model's input size.
+
+    A mosaic that shows more than `max_boxes` boxes gives way to the photograph alone: without some of its boxes it
+    would teach that the objects in them are background.
+
+    Args:
+      load: gives the photograph of a row of the data set, whose example has at most `max_boxes` boxes.
+      row: int64 scalar.
+      draw_rows: gives, for a seed int64 [2] and a number, that many random rows, int64 [number].
+      seed: int64 [2].
+      spec: the model.
+      max_boxes: most boxes of the result.
+
+    Returns:
+      image uint8 [S, S, 3]; boxes float32 [n, 4] normalised by the square; classes int32 [n].
+    """
+    # Used for each part of a mosaic, but traced once.
+    load = tf.function(load, autograph=False)
+    show_part = tf.function(
+        lambda photograph, size, scales, seed: show(photograph, size, scales, seed, spec), autograph=False
+    )
+    share_seed, alone_seed, mosaic_seed = tf.unstack(tf.random.split(seed, 3))
+
+    def alone() -> Example:
+        return show_part(load(row), tf.constant([spec.input_size] * 2), SCALES, alone_seed)
+
+    def mosaic() -> Example:
+        row_seed, turn_seed, part_seed = tf.unstack(tf.random.split(mosaic_seed, 3))
+        rows = tf.concat([row[tf.newaxis], draw_rows(row_seed, 3)], axis=0)
+        rows = tf.roll(rows, tf.random.stateless_uniform([], turn_seed, 0, 4, tf.int32), 0)
+        return join(
+            lambda number, size, seed: show_part(load(rows[number]), size, MOSAIC_SCALES, seed), part_seed, spec
+        )
+
+    is_mosaic = tf.random.stateless_uniform([], share_seed) < MOSAIC_SHARE
+    example: Example = tf.cond(is_mosaic, mosaic, alone)
+    example = tf.cond(tf.size(example.classes) > max_boxes, alone, lambda: example)
+    image = tf.ensure_shape(example.image, [spec.input_size, spec.input_size, 3])
+    return geometry.keep_visible(Example(image, example.boxes, example.classes), spec.input_size)
+
+
+def join(part_of: Callable[[int, tf.Tensor, tf.Tensor], Example], seed: tf.Tensor, spec: ModelSpec) -> Example:
+    """Puts four parts around a random point: a mosaic.
+
+    Bochkovskiy et al., "YOLOv4", 2020, section 3.3, where the parts have other scales.
+
+    Args:
+      part_of: makes part number 0..3 of a size, int32 [2], with a seed.
+      seed: int64 [2].
+      spec: the model.
+    """
+    centre_seed, *seeds = tf.unstack(tf.random.split(seed, 5))
+    drawn = tf.random.stateless_uniform([2], centre_seed, *MOSAIC_CENTRES)
+    centre = tf.cast(tf.round(drawn * spec.input_size), tf.int32)
+    sides = tf.stack([centre, spec.input_size - centre])  # of the parts: [first and second, height and width]
+    parts, boxes = [], []
+    for number, (down, across) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        size = tf.stack([sides[down, 0], sides[across, 1]])
+        part = part_of(number, size, seeds[number])
+        corner = tf.tile(tf.cast(centre * [down, across], tf.float32), [2])
+        parts.append(part)
+        boxes.append((part.boxes * tf.tile(tf.cast(size, tf.float32), [2]) + corner) / spec.input_size)
+    upper, lower = (tf.concat([left.image, right.image], axis=1) for left, right in (parts[:2], parts[2:]))
+    classes = tf.concat([part.classes for part in parts], axis=0)
+    return Example(tf.concat([upper, lower], axis=0), tf.concat(boxes, axis=0), classes)
+
+
+def show(
+    photograph: Photograph,
+    size: tf.Tensor,
+    scales: tuple[float, float],
+    seed: tf.Tensor,
+    spec: ModelSpec,
+) -> Example:
+    """Mirrors half of the photographs, changes size and colours, and shows a random part, or all at a random place.
+
+    The sides of a photograph keep the ratio that they have in evaluation. What it does not fill has the colour of the
+    padding in evaluation.
+
+    Args:
+      photograph: whole.
+      size: int32 [2], height and width of the result in pixels.
+      scales: lowest and highest scale; at 1 it has the size that it has in evaluation.
+      seed: int64 [2].
+      spec: the model.
+
+    Returns:
+      image uint8 [*size, 3]; boxes of which a tenth is seen, normalised by it.
+    """
+    mirror_seed, scale_seed, place_seed, color_seed = tf.unstack(tf.random.split(seed, 4))
+    example = geometry.mirror_half(*photograph, mirror_seed, spec.input_size)
+    sides = tf.shape(example.image)[:2]
+    scale = tf.random.stateless_uniform([], scale_seed, *scales)
+    scaled = tf.maximum(tf.cast(tf.round(scale * tf.cast(sides, tf.float32)), tf.int32), 1)
+    shown = tf.minimum(scaled, size)
+    # Cut first, then stretch: no pixel is made that is not seen.
+    extent = tf.clip_by_value(tf.cast(tf.round(sides * shown / scaled), tf.int32), 1, sides)
+    place = tf.random.stateless_uniform([2], place_seed)
+    low = tf.cast(tf.floor(place * tf.cast(sides - extent + 1, tf.float32)), tf.int32)
+    corner = tf.cast(tf.floor(place * tf.cast(size - shown + 1, tf.float32)), tf.int32)
+    piece = geometry.cut(example, low, low + extent, min_share=KEPT_SHARE)
+    image = resize.to_uint8(colors.jitter(resize.stretch(tf.cast(piece.image, tf.float32), shown), color_seed))
+    boxes = piece.boxes * tf.tile(tf.cast(shown, tf.float32), [2]) + tf.tile(tf.cast(corner, tf.float32), [2])
+    boxes = boxes / tf.tile(tf.cast(size, tf.float32), [2])
+    return Example(_surround(image, corner, size, resize.padding_color(spec)), boxes, piece.classes)
+
+
+def _surround(image: tf.Tensor, corner: tf.Tensor, size: tf.Tensor, color: list[float]) -> tf.Tensor:
+    """Puts a uint8 image with its upper left corner, int32 [2], at a place of an empty one of `size`."""
+    after = size - corner - tf.shape(image)[:2]
+    around = tf.concat([tf.stack([corner, after], axis=1), [[0, 0]]], axis=0)
+    empty = resize.to_uint8(tf.constant(color))
+    # tf.pad pads all channels with one number: uint8 goes round, so that what is taken away comes back.
+    padded: tf.Tensor = tf.cond(tf.reduce_any(around > 0), lambda: tf.pad(image - empty, around) + empty, lambda: image)
+    return padded
