@@ -72,7 +72,7 @@ def run(trial: Any, options: argparse.Namespace) -> float:
     line = ""
     command = fit_command(options, values, folder / "model")
     with (
-        log_file.open("w", encoding="utf-8") as log,
+        log_file.open("w", buffering=1, encoding="utf-8") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as fit,
     ):
         for line in fit.stdout or ():
