@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -133,6 +134,54 @@ def test_padded_models_are_compared_as_padded(shared: Callable[[str], pathlib.Pa
     assert anchors["input_size"] == 512
     in_pixels = json.loads((tmp_path / "inspect.json").read_text())["training"]["sides_px"]
     assert anchors["sides_px"][1] == pytest.approx(0.8 * in_pixels[1], rel=0.01)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "strong"])
+def test_augmented_images_are_drawn_as_training_sees_them(
+    shared: Callable[[str], pathlib.Path], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], augmentation: str
+) -> None:
+    """In each row an image without augmentation, then as in five epochs."""
+    arguments = ["--augmented", "--augmentation", augmentation, "--seed", "4", "--images", "2"]
+    assert run(shared("data/bccd/test"), "--output_dir", tmp_path, *arguments) == 0
+    assert f"with augmentation {augmentation} and seed 4" in capsys.readouterr().out
+    with Image.open(tmp_path / "augmented.jpg") as picture:
+        step = inspect.AUGMENTED_TILE + 4
+        assert picture.size == (4 + 6 * step, 4 + 2 * step)
+        for top in (4, 4 + step):
+            tiles = [
+                picture.crop((4 + column * step, top, column * step + step, top + step - 4)) for column in range(6)
+            ]
+            differences = [np.abs(np.subtract(tile, tiles[0], dtype=float)).mean() for tile in tiles[1:]]
+            assert max(differences) < 4 if augmentation == "none" else min(differences) > 8
+
+
+def test_the_preset_and_the_seed_of_augmented_images_are_those_of_training(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(write(tmp_path / "data"), "--augmented", "--output_dir", tmp_path / "out") == 0
+    assert "with augmentation zoo and seed 0" in capsys.readouterr().out
+    assert (tmp_path / "out" / "augmented.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--augmented"], "--output_dir", id="nowhere to draw"),
+        pytest.param(["--augmentation", "strong"], "add --augmented", id="a preset for nothing"),
+        pytest.param(["--seed", "3"], "add --augmented", id="a seed for nothing"),
+        pytest.param(["--augmented", "--output_dir", "out", "--seed", "-1"], "seed must be", id="no seed"),
+    ],
+)
+def test_options_of_augmented_images_that_do_not_go_together(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(write(tmp_path / "data"), *arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["/no/such/folder"]])

@@ -1,11 +1,12 @@
 """Looks at a data set before training: `python -m tfod_transfer.inspect DATA [--validation DIR] [--output_dir DIR]`.
 
-Prints counts, classes, box sizes against a model's anchors, everything that is wrong, and duplicates. Ends with exit
-status 2 when the data cannot be trained on.
+Prints counts, classes, box sizes against a model's anchors, everything that is wrong, and duplicates. With --augmented
+it also draws what a network sees of the images in training. Ends with exit status 2 when the data cannot be trained on.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -13,25 +14,32 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfod_transfer import cli
-from tfod_transfer.errors import DataError
-from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.errors import DataError, UsageError
+from tfod_transfer.hyperparameters import FIELDS, Hyperparameters, resolve
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from tfod_transfer.data.dataset import DetectionDataset
+    from tfod_transfer.registry import ModelSpec
 
 DEFAULT_MODEL = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
 TILE = 480
+AUGMENTED_EPOCHS, AUGMENTED_TILE = 5, 320
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Reads, measures, prints, draws; writes mosaic.png and inspect.json when there is an output folder.
 
     Raises:
+      UsageError: options that do not go together.
       DataError: the data cannot be read, or has no box to learn from.
     """
     options = _parser().parse_args(argv)
+    if options.augmented and not options.output_dir:
+        raise UsageError("--augmented draws a picture: name a folder for it with --output_dir.")
+    if not options.augmented and (options.augmentation, options.seed) != (None, None):
+        raise UsageError("--augmentation and --seed say how to draw augmented images: add --augmented.")
     from tfod_transfer import registry
 
     spec = registry.load_registry().get(options.model_id)
@@ -48,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(inspection_text.in_both(record["in_both"])))
     if options.output_dir:
         _write(pathlib.Path(options.output_dir), datasets, record, options.images)
+    if options.augmented:
+        _write_augmented(pathlib.Path(options.output_dir) / "augmented.jpg", datasets["training"], spec, options)
     if not datasets["training"].num_boxes:
         raise DataError(f"{options.data} has no usable box, so there is nothing to learn from it")
 
@@ -101,6 +111,35 @@ def _mosaic(dataset: DetectionDataset, images: int) -> Image.Image:
     return drawing.mosaic(tiles, tile=TILE)
 
 
+def _write_augmented(file: pathlib.Path, dataset: DetectionDataset, spec: ModelSpec, options: Any) -> None:
+    """Draws images as they are evaluated, and beside each what becomes of it in the first epochs."""
+    from PIL import Image
+
+    from tfod_transfer import drawing
+    from tfod_transfer.data import inspection
+    from tfod_transfer.data.pipeline import InputPipeline
+
+    settings = resolve({"augmentation": options.augmentation, "seed": options.seed, "cache": "none"}, spec.defaults)
+    plain = InputPipeline(dataset, spec, dataclasses.replace(settings, augmentation="none"))
+    augmented = InputPipeline(dataset, spec, settings)
+    tiles = []
+    for image in inspection.choose_images(dataset, options.images):
+        with plain.naming_files(), augmented.naming_files():
+            examples = [plain.training_example(image, 0)]
+            examples += [augmented.training_example(image, epoch) for epoch in range(AUGMENTED_EPOCHS)]
+        for example in examples:
+            classes = example["classes"].numpy()
+            boxes = example["boxes"].numpy()[classes >= 0]
+            names = [dataset.class_names[row] for row in classes[classes >= 0]]
+            picture = drawing.fit(Image.fromarray(example["images"].numpy()), AUGMENTED_TILE)
+            tiles.append(drawing.draw_boxes(picture, boxes, names))
+    drawing.mosaic(tiles, columns=1 + AUGMENTED_EPOCHS, tile=AUGMENTED_TILE).save(file, quality=90)
+    print(
+        f"wrote {file}: an image in each row, at the left as in evaluation, then as in epochs 1 to {AUGMENTED_EPOCHS} "
+        f"with augmentation {settings.augmentation} and seed {settings.seed}"
+    )
+
+
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.inspect", description=__doc__)
     defaults, add = Hyperparameters(), parser.add_argument
@@ -114,6 +153,9 @@ def _parser() -> cli.ArgumentParser:
     add("--max_pixels", type=int, default=defaults.max_pixels, metavar="N", help="[default: %(default)s]")
     add("--max_findings", type=float, default=defaults.max_findings, metavar="SHARE", help="[default: %(default)s]")
     add("--verify", choices=("full", "header"), default="full", help="decode images, or read their headers only")
+    add("--augmented", action="store_true", help="draw training images as the model sees them, to augmented.jpg")
+    add("--augmentation", choices=FIELDS["augmentation"].metadata["choices"], help="preset [default: the model's own]")
+    add("--seed", type=int, metavar="N", help="seed of the augmentation [default: that of training]")
     return parser
 
 
