@@ -34,22 +34,17 @@ def align_classes(
     Raises:
       DataError: naming a class of the data set that the model does not have.
     """
-    by_name = {name: row for row, name in enumerate(class_names) if name is not None}
-    by_id = {str(key): row for row, key in enumerate(category_ids) if class_names[row] is not None}
     rows: list[int] = []
-    for index, (name, category_id) in enumerate(zip(dataset.class_names, dataset.category_ids, strict=True)):
-        row = by_name.get(name)
-        if row is None and str(category_id) in by_id:
-            candidate = by_id[str(category_id)]
-            if name == str(category_id) or class_names[candidate] == str(category_ids[candidate]):
-                row = candidate
+    for index, row in enumerate(find_classes(dataset, class_names, category_ids)):
         if row is None:
+            name, category_id = dataset.class_names[index], dataset.category_ids[index]
+            known_names = [known for known in class_names if known is not None]
             count = int(np.count_nonzero(dataset.classes == index))
-            known = ", ".join(list(by_name)[:10]) + (", ..." if len(by_name) > 10 else "")
+            known = ", ".join(known_names[:10]) + (", ..." if len(known_names) > 10 else "")
             raise DataError(
                 f"the images to measure on have {count} boxes of class {name!r} (category id {category_id!r}), which "
-                f"is none of the {len(by_name)} classes that the model knows or learns: {known}."
-                f"{errors.did_you_mean(name, by_name)} Rename it, leave it out, or train on images with it"
+                f"is none of the {len(known_names)} classes that the model knows or learns: {known}."
+                f"{errors.did_you_mean(name, known_names)} Rename it, leave it out, or train on images with it"
             )
         rows.append(row)
     for row in set(rows):
@@ -64,3 +59,20 @@ def align_classes(
         class_names=tuple(UNUSED if name is None else name for name in class_names),
         category_ids=tuple(category_ids),
     )
+
+
+def find_classes(
+    dataset: DetectionDataset, class_names: Sequence[str | None], category_ids: Sequence[int | str]
+) -> list[int | None]:
+    """Returns, for each class of a data set, which of the given ones it is (see `align_classes`), or None."""
+    by_name = {name: row for row, name in enumerate(class_names) if name is not None}
+    by_id = {str(key): row for row, key in enumerate(category_ids) if class_names[row] is not None}
+    rows: list[int | None] = []
+    for name, category_id in zip(dataset.class_names, dataset.category_ids, strict=True):
+        row = by_name.get(name)
+        if row is None and str(category_id) in by_id:
+            candidate = by_id[str(category_id)]
+            if name == str(category_id) or class_names[candidate] == str(category_ids[candidate]):
+                row = candidate
+        rows.append(row)
+    return rows

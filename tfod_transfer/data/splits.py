@@ -40,8 +40,8 @@ def split(dataset: DetectionDataset, validation_share: float, seed: int) -> tupl
             f"{len(dataset)} image cannot be divided into training and validation: bring a second one, or name a "
             "validation folder"
         )
-    has = _presence(dataset)
-    order = sorted(range(len(dataset)), key=lambda image: _draw(dataset.image_ids[image], seed))
+    has = presence(dataset)
+    order = random_order(dataset, seed)
     in_validation = _stratify(has, np.array(order), validation_share)
     _repair(has[:, :-1], in_validation, order)
     findings = (*dataset.findings, *_findings(dataset, has[:, :-1], in_validation))
@@ -49,13 +49,18 @@ def split(dataset: DetectionDataset, validation_share: float, seed: int) -> tupl
     return dataset.select(np.flatnonzero(~in_validation)), dataset.select(np.flatnonzero(in_validation))
 
 
-def _presence(dataset: DetectionDataset) -> npt.NDArray[np.bool_]:
+def presence(dataset: DetectionDataset) -> npt.NDArray[np.bool_]:
     """Which classes (crowds aside) an image shows, bool [N, K + 1]; the last column: none."""
     has = np.zeros((len(dataset), dataset.num_classes + 1), np.bool_)
     image_of_box = np.repeat(np.arange(len(dataset)), dataset.boxes_per_image)
     has[image_of_box[~dataset.is_crowd], dataset.classes[~dataset.is_crowd]] = True
     has[:, -1] = ~has[:, :-1].any(axis=1)
     return has
+
+
+def random_order(dataset: DetectionDataset, seed: int) -> list[int]:
+    """Returns the images in an order that depends on their ids and the seed, and not on their order in the data."""
+    return sorted(range(len(dataset)), key=lambda image: _draw(dataset.image_ids[image], seed))
 
 
 def _draw(image_id: int | str, seed: int) -> bytes:
