@@ -6,7 +6,8 @@ Without --data it draws photographs of two megapixels (1632 x 1224, about 400 kB
 round the bare loop, a first epoch (read, decode, resize, store, augment, batch) and epochs from the cache take turns,
 so that other load on the machine slows all three. Prints medians of images/s, of processor milliseconds for an image,
 which suffer least from other load, and of the ratios to the bare loop (goals: at least 0.9 in the first epoch, 5 from
-the cache), for the cache in memory and on disk.
+the cache), for the cache in memory and on disk; all with the augmentation zoo. The last row of each is the augmentation
+strong from the cache, with its ratio to zoo.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image
 from tfod_transfer import cli, hyperparameters, registry
 
 CACHED_EPOCHS = 4
+STRONG = "strong, cached"
 Pace = tuple[float, float]  # images/s, processor milliseconds for an image
 
 
@@ -89,14 +91,19 @@ def run_round(paths: list[str], size: int, cache: str, folder: str) -> dict[str,
         lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3), num_parallel_calls=os.cpu_count()
     )
     with tempfile.TemporaryDirectory(dir=folder) as cache_dir:
-        settings = hyperparameters.resolve({"batch_size": 8, "cache": cache, "cache_dir": cache_dir})
-        batches = iter(InputPipeline(dataset, spec, settings).train_batches())
+        given = {"batch_size": 8, "cache": cache, "cache_dir": cache_dir}
+        zoo, strong = (
+            iter(InputPipeline(dataset, spec, hyperparameters.resolve({**given, "augmentation": name})).train_batches())
+            for name in ("zoo", "strong")
+        )
         steps = -(-count // 8)
-        return {
+        paces = {
             "bare loop": pace(iter(bare.repeat()), count, 1),
-            "first epoch": pace(batches, steps, 8),
-            "from the cache": pace(batches, CACHED_EPOCHS * steps, 8),
+            "first epoch": pace(zoo, steps, 8),
+            "from the cache": pace(zoo, CACHED_EPOCHS * steps, 8),
         }
+        pace(strong, 2 * steps, 8)  # fills its own cache
+        return {**paces, STRONG: pace(strong, CACHED_EPOCHS * steps, 8)}
 
 
 def pace(elements: Iterator[object], count: int, images_each: int) -> Pace:
@@ -118,6 +125,9 @@ def report(cache: str, rounds: list[dict[str, Pace]]) -> None:
         work = median(lambda one: one["bare loop"][1] / one[name][1])  # noqa: B023
         print(f"  {name:<15}{speed:7.0f} images/s {milliseconds:6.2f} processor ms; ", end="")
         print(f"bare loop x {ratio:.2f}, by processor time x {work:.2f}")
+    speed = median(lambda one: one[STRONG][0] / one["from the cache"][0])
+    work = median(lambda one: one[STRONG][1] / one["from the cache"][1])
+    print(f"  strong against zoo, from the cache: speed x {speed:.2f}, processor time x {work:.2f}")
 
 
 if __name__ == "__main__":

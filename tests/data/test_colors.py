@@ -23,10 +23,11 @@ def changed(
     brightness: float = 0.0,
     image: npt.ArrayLike = PIXELS,
 ) -> npt.NDArray[np.float32]:
-    result: npt.NDArray[np.float32] = colors.change(
+    result = colors.change(
         tf.constant(image, tf.float32), *(tf.constant(value) for value in (hue, saturation, contrast, brightness))
     ).numpy()
-    return result
+    assert result.dtype == np.uint8
+    return result.astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +43,16 @@ def changed(
     ],
 )
 def test_changes(change: dict[str, float], expected: npt.NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(changed(**change), np.clip(expected, 0, 255), atol=0.3)  # NTSC rounds its numbers
+    np.testing.assert_allclose(
+        changed(**change), np.clip(expected, 0, 255), atol=0.8
+    )  # NTSC and uint8 round their numbers
 
 
 def test_a_turn_of_the_hue_keeps_gray_and_luma() -> None:
     gray = np.tile(np.linspace(0, 255, 9, dtype=np.float32)[:, None, None], (1, 4, 3))
-    np.testing.assert_allclose(changed(hue=1.0, image=gray), gray, atol=0.3)
+    np.testing.assert_allclose(changed(hue=1.0, image=gray), gray, atol=0.8)
     calm = 128 + (PIXELS - 128) / 4  # whatever its hue, it is not clipped
-    np.testing.assert_allclose(changed(hue=2.0, image=calm) @ LUMA, calm @ LUMA, atol=0.3)
+    np.testing.assert_allclose(changed(hue=2.0, image=calm) @ LUMA, calm @ LUMA, atol=0.8)
 
 
 @pytest.mark.parametrize(
@@ -65,21 +68,21 @@ def test_a_turn_of_the_hue_is_about_that_of_hsv(color: tuple[int, int, int]) -> 
 
 def test_jitter_uses_the_whole_of_its_ranges_and_no_more() -> None:
     """Of three pixels (black, gray, white) and a coloured one the four changes can be told."""
-    image = tf.constant([[[100.0] * 3, [150.0] * 3, [140.0, 110.0, 125.0]]])
+    image = tf.constant([[[70.0] * 3, [170.0] * 3, [155.0, 95.0, 125.0]]])
     mean = float(tf.reduce_mean(image))
     contrast, brightness, chroma = [], [], []
     for seed in range(300):
-        low, high, colored = colors.jitter(image, tf.constant([1, seed], tf.int64)).numpy()[0]
-        contrast.append((high[0] - low[0]) / 50)
-        brightness.append(low[0] - mean - contrast[-1] * (100 - mean))
-        chroma.append(np.ptp(colored) / 30 / contrast[-1])
+        low, high, colored = colors.jitter(image, tf.random.stateless_uniform([4], [1, seed])).numpy()[0]
+        contrast.append((float(high[0]) - low[0]) / 100)
+        brightness.append(low[0] - mean - contrast[-1] * (70 - mean))
+        chroma.append(np.ptp(colored) / 60 / contrast[-1])
     for values, (lowest, highest) in (
         (contrast, colors.CONTRAST),
         (brightness, (-255 * colors.BRIGHTNESS, 255 * colors.BRIGHTNESS)),
     ):
         width = highest - lowest
-        assert lowest - 1e-3 * width <= min(values) < lowest + 0.05 * width
-        assert highest - 0.05 * width < max(values) <= highest + 1e-3 * width
+        assert lowest - 0.03 * width <= min(values) < lowest + 0.06 * width
+        assert highest - 0.06 * width < max(values) <= highest + 0.03 * width
         assert np.mean(values) == pytest.approx((lowest + highest) / 2, abs=0.06 * width)
     assert 0.45 < min(chroma) < 0.75
     assert 1.25 < max(chroma) < 1.75

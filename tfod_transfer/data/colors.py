@@ -20,13 +20,12 @@ HUE_DEGREES = 10.0
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
-def jitter(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Changes hue, saturation, contrast and brightness of float32 [h, w, 3], 0..255; seed is int64 [2]."""
+def jitter(image: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+    """Changes hue, saturation, contrast and brightness of float32 [h, w, 3], 0..255, by four numbers in 0..1: [4]."""
     angle, light = math.radians(HUE_DEGREES), 255 * BRIGHTNESS
     low = tf.constant([-angle, SATURATION[0], CONTRAST[0], -light])
     high = tf.constant([angle, SATURATION[1], CONTRAST[1], light])
-    drawn = low + tf.random.stateless_uniform([4], seed) * (high - low)
-    return change(image, *tf.unstack(drawn))
+    return change(image, *tf.unstack(low + drawn * (high - low)))
 
 
 def change(
@@ -42,13 +41,13 @@ def change(
       brightness: added, in 0..255.
 
     Returns:
-      float32 [h, w, 3], clipped to 0..255.
+      uint8 [h, w, 3], rounded, and clipped to 0..255.
     """
     cosine, sine = saturation * tf.cos(hue), saturation * tf.sin(hue)
     nothing, one = tf.zeros_like(cosine), tf.ones_like(cosine)
     turn = tf.stack([[one, nothing, nothing], [nothing, cosine, -sine], [nothing, sine, cosine]])
     matrix = contrast * tf.constant(np.linalg.inv(_TO_YIQ), tf.float32) @ turn @ tf.constant(_TO_YIQ, tf.float32)
     shift = (1.0 - contrast) * tf.reduce_mean(image) + brightness
-    # A convolution by 1 x 1 is the product with the matrix, and faster here than MatMul with so few columns.
-    changed = tf.nn.conv2d(image[tf.newaxis], tf.transpose(matrix)[tf.newaxis, tf.newaxis], 1, "VALID")[0]
-    return tf.clip_by_value(changed + shift, 0.0, 255.0)
+    # A convolution by 1 x 1 would be the same, but oneDNN prepares one anew for each shape, in four times the time.
+    changed = tf.reshape(tf.matmul(tf.reshape(image, [-1, 3]), matrix, transpose_b=True), tf.shape(image))
+    return tf.saturate_cast(tf.round(changed + shift), tf.uint8)

@@ -109,7 +109,7 @@ def keep_visible(example: Example, input_size: int) -> Example:
     """Clips boxes to the image and drops those under one pixel high or wide in it, at the model's input size."""
     boxes = tf.clip_by_value(example.boxes, 0.0, 1.0)
     keep = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= 1.0 / input_size, axis=1)
-    return Example(example.image, tf.boolean_mask(boxes, keep), tf.boolean_mask(example.classes, keep))
+    return _kept(example._replace(boxes=boxes), keep)
 
 
 def _cut(example: Example, window: tf.Tensor, low: tf.Tensor, high: tf.Tensor, min_share: tf.Tensor | float) -> Example:
@@ -117,9 +117,14 @@ def _cut(example: Example, window: tf.Tensor, low: tf.Tensor, high: tf.Tensor, m
     keep = tf.math.divide_no_nan(_areas(inside), _areas(example.boxes)) >= min_share
     sides = tf.tile(tf.cast(tf.shape(example.image)[:2], tf.float32), [2])
     corner, extent = (tf.tile(tf.cast(each, tf.float32), [2]) for each in (low, high - low))
-    boxes = tf.clip_by_value((tf.boolean_mask(example.boxes, keep) * sides - corner) / extent, 0.0, 1.0)
+    boxes = tf.clip_by_value((example.boxes * sides - corner) / extent, 0.0, 1.0)
     image = example.image[low[0] : high[0], low[1] : high[1]]
-    return Example(image, boxes, tf.boolean_mask(example.classes, keep))
+    return _kept(Example(image, boxes, example.classes), keep)
+
+
+def _kept(example: Example, keep: tf.Tensor) -> Example:
+    rows = tf.where(keep)[:, 0]  # half of the operations of two boolean_mask, which took longer than their work
+    return Example(example.image, tf.gather(example.boxes, rows), tf.gather(example.classes, rows))
 
 
 def _areas(boxes: tf.Tensor) -> tf.Tensor:
