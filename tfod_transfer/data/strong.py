@@ -130,7 +130,7 @@ def show(
     Returns:
       image uint8 [*size, 3]; boxes of which a tenth is seen, normalised by it.
     """
-    # All in one draw: of these small operations there are so many that their number decides the time.
+    # One draw for all, in place of a seed and a draw for each.
     mirror, scale, down, across, *drawn_colors = tf.unstack(tf.random.stateless_uniform([8], seed))
     example: Example = tf.cond(
         mirror < 0.5,
