@@ -9,12 +9,14 @@ The TensorFlow Object Detection API's loop does 12.8 images/s on a quiet machine
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
+from collections.abc import Iterator
 
 from _measure import shared
 
-from tfod_transfer import cli, hyperparameters, registry
+from tfod_transfer import cli, cluster, hyperparameters, registry
 
 STEPS = 26
 
@@ -29,22 +31,23 @@ def main() -> None:
 
     from tfod_transfer.data import training_data
     from tfod_transfer.modeling.detector import build_detector
-    from tfod_transfer.training.strategy import build_strategy
+    from tfod_transfer.training.strategy import find_devices
     from tfod_transfer.training.trainer import Trainer
 
     spec = registry.load_registry().get("tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8")
     settings = hyperparameters.resolve({"batch_size": 8}, spec.defaults)
     data = training_data.read(str(data_folder / "train"), str(data_folder / "test"), settings)
-    strategy = build_strategy(settings.batch_size)
-    with strategy.scope():
+    devices = find_devices(settings, cluster.ALONE)
+    with devices.strategy.scope():
         detector = build_detector(spec, data.train.num_classes)
-    trainer = Trainer(detector, data.train, data.validation, settings, strategy)
-    loop = trainer.input.train_batches()
-    constant = tf.data.Dataset.from_tensors(next(iter(loop))).repeat().with_options(loop.options())
+    trainer = Trainer(detector, data.train, data.validation, settings, devices)
+    loop = trainer.loop.batches(trainer.input, 0)
+    constant = itertools.repeat(next(loop))
 
-    def images_per_second(batches: tf.data.Dataset) -> float:
+    def images_per_second(batches: Iterator[dict[str, tf.Tensor]]) -> float:
         started = time.perf_counter()
-        trainer.model.fit(batches, steps_per_epoch=STEPS, verbose=0)
+        for step in range(STEPS):
+            trainer.train_step(next(batches), step)
         return STEPS * settings.batch_size / (time.perf_counter() - started)
 
     for batches in (loop, constant):

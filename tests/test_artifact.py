@@ -110,3 +110,13 @@ def test_a_damaged_artifact_is_named(tmp_path: pathlib.Path, damage: object, mes
 def test_a_missing_artifact(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.ArtifactError, match="no artifact folder"):
         artifact.load(tmp_path / "nowhere")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
+    for scrap in (".model.partial-abc", ".model.replaced-1"):
+        (tmp_path / scrap).mkdir()
+        (tmp_path / scrap / "file").write_text("half")
+    (tmp_path / ".other.partial-abc").mkdir()
+    with artifact.writing(tmp_path / "model", overwrite=False) as folder:
+        (folder / "file").write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"model", ".other.partial-abc"}

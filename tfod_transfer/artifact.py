@@ -4,7 +4,9 @@
 labels_info.json       {"labels": ["N/A", label of class 1, …]}, 1-based as SageMaker's clients expect
 __model_info__.json    model_id, image size, whether fine-tuned, class names and category ids; written last
 checkpoint/            weights under the zoo's keys, for incremental training
+run.json               what decided the run's result: the same command again finds it done
 metrics.json  hyperparameters.json  restore.json  restore.txt  findings.json  split.json  predictions/*.jpg
+report.html  model_card.md  tensorboard/
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from tfod_transfer import errors
 
 LABELS_FILE = "labels_info.json"
 INFO_FILE = "__model_info__.json"
+RUN_FILE = "run.json"
 VERSION_FOLDER = "1"
 
 
@@ -122,19 +125,40 @@ def read_info(path: pathlib.Path) -> ModelInfo:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None
 
 
-def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
+def check_target(folder: str | os.PathLike[str], overwrite: bool) -> dict[str, Any] | None:
     """Refuses an output folder that has something in it, unless it may be replaced.
 
+    Returns:
+      What decided the run that left a whole artifact there; None where there is nothing that may not be replaced.
+
     Raises:
-      ArtifactError: the folder is not empty and `overwrite` is False, or it is a file.
+      ArtifactError: the folder holds something else and `overwrite` is False, or it is a file.
     """
     path = pathlib.Path(folder)
     if path.exists() and not path.is_dir():
         raise errors.ArtifactError(f"the output folder {str(path)!r} is a file; choose another --model_dir.")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise errors.ArtifactError(
-            f"the output folder {str(path)!r} is not empty; choose another --model_dir or add --overwrite."
-        )
+    if not path.is_dir() or overwrite or not any(path.iterdir()):
+        return None
+    if (path / INFO_FILE).is_file() and (path / RUN_FILE).is_file():
+        run: dict[str, Any] = json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+        return run
+    raise _in_the_way(path)
+
+
+def refuse_another(folder: str | os.PathLike[str], finished: dict[str, Any], run: dict[str, Any]) -> None:
+    """Refuses an output folder that another run left.
+
+    Raises:
+      ArtifactError: `finished`, what decided that run, is not `run`.
+    """
+    if finished != run:
+        raise _in_the_way(pathlib.Path(folder))
+
+
+def _in_the_way(path: pathlib.Path) -> errors.ArtifactError:
+    return errors.ArtifactError(
+        f"the output folder {str(path)!r} is not empty; choose another --model_dir or add --overwrite."
+    )
 
 
 @contextlib.contextmanager
@@ -143,10 +167,12 @@ def writing(folder: str | os.PathLike[str], overwrite: bool) -> Iterator[pathlib
     check_target(folder, overwrite)
     final = pathlib.Path(folder).absolute()
     final.parent.mkdir(parents=True, exist_ok=True)
+    for scrap in (*final.parent.glob(f".{final.name}.partial-*"), *final.parent.glob(f".{final.name}.replaced-*")):
+        shutil.rmtree(scrap, ignore_errors=True)  # of a process that was killed here
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}.partial-", dir=final.parent))
     try:
         yield scratch
-        _sync(scratch)
+        sync(scratch)
         _move_into_place(scratch, final)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -176,6 +202,7 @@ def _move_into_place(scratch: pathlib.Path, final: pathlib.Path) -> None:
         old = final.with_name(f".{final.name}.replaced-{os.getpid()}")
         final.rename(old)
     scratch.rename(final)
+    sync_entry(final.parent)
     if old:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -187,9 +214,18 @@ def _remove(path: pathlib.Path) -> None:
         path.unlink()
 
 
-def _sync(folder: pathlib.Path) -> None:
+def sync(folder: pathlib.Path) -> None:
     """Puts every file on the disk before the rename that makes it visible."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def sync_entry(folder: pathlib.Path) -> None:
+    """Puts the names of what is in `folder` on the disk, after a rename."""
+    entry = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)

@@ -5,12 +5,22 @@ With `--epochs 0` and no data it exports the pretrained model as it is.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import pathlib
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfod_transfer import artifact, cli, errors, execution, hyperparameters, registry
+from tfod_transfer import artifact, cli, cluster, errors, execution, hyperparameters, registry
+from tfod_transfer.training.interruption import StopRequests
+
+if TYPE_CHECKING:
+    from tfod_transfer.training.checkpoints import RunCheckpoints
+    from tfod_transfer.training.results import TrainingResult
+    from tfod_transfer.training.trainer import Trainer
 
 FROM_SCRATCH = "none"
 
@@ -24,6 +34,7 @@ class FitOptions:
       model_dir: where the artifact goes.
       training: folder of training data; None only to export a pretrained model (epochs 0).
       validation: folder of validation data; None holds out a share of the training images.
+      replay: folder of earlier training images, of which some are mixed in, so that old classes are not forgotten.
       pretrained: checkpoint folder, artifact or .tar.gz to start from instead of the registry's weights; "none" starts
         from random weights.
       pretrained_labels: file with the class names of `pretrained`, one a line.
@@ -36,6 +47,7 @@ class FitOptions:
     model_dir: str
     training: str | None = None
     validation: str | None = None
+    replay: str | None = None
     pretrained: str | None = None
     pretrained_labels: str | None = None
     overwrite: bool = False
@@ -53,54 +65,98 @@ def main(argv: Sequence[str] | None = None) -> None:
 def fit(options: FitOptions) -> None:
     """The whole life of a run, from photographs to a checked artifact in `options.model_dir`.
 
+    A run that was stopped, by a signal or worse, goes on from its newest checkpoint when it is started again.
+
     Raises:
       TransferError: of the kind that says what to mend; `model_dir` is then as it was.
     """
+    stop_requests = StopRequests()
+    with stop_requests.handled():
+        _fit(options, stop_requests, started=time.monotonic())
+
+
+def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> None:
+    hosts = cluster.from_environment(os.environ)
+    tell = _print_lines if hosts.is_chief else _say_nothing
     spec = registry.load_registry().get(options.model_id)
     settings = hyperparameters.resolve(options.hyperparameters, spec.defaults)
-    artifact.check_target(options.model_dir, options.overwrite)
+    finished = artifact.check_target(options.model_dir, options.overwrite)
 
     from tfod_transfer import weights
     from tfod_transfer.data import training_data
+    from tfod_transfer.training import run_identity
 
     data = None
     if options.training is not None:
-        data = training_data.read(options.training, options.validation, settings)
-        _print_lines(data.describe())
+        data = training_data.read(options.training, options.validation, settings, options.replay)
+        tell(data.describe())
     elif settings.epochs > 0:
         raise errors.UsageError("--training DIR is needed; without data only --epochs 0 (export as it is) can be done.")
     pretrained = None
     if options.pretrained != FROM_SCRATCH:
         pretrained = weights.resolve_pretrained(spec, options.pretrained, pretrained_labels=options.pretrained_labels)
+    identity = run_identity.identity_of(spec.model_id, settings, data, pretrained)
+    if finished is not None:
+        artifact.refuse_another(options.model_dir, finished, identity.values)
+        print(f"finished:   this very run left its artifact in {options.model_dir}; --overwrite does it all again")
+        return
 
     # TensorFlow from here on.
-    from tfod_transfer.training import dry_run, exporting, memory, progress, restoring
-    from tfod_transfer.training.strategy import build_strategy, processor_in_use
+    from tfod_transfer.training import checkpoints, dry_run, exporting, memory, progress, restoring, strategy
     from tfod_transfer.training.trainer import Trainer
 
-    strategy = build_strategy(settings.batch_size)
-    processor = processor_in_use()
+    devices = strategy.find_devices(settings, hosts)
+    processor = strategy.processor_in_use()
     policy = execution.choose(spec, processor, settings.to_dict())
-    with strategy.scope():
+    with devices.strategy.scope():
         detector, restored = restoring.restored_detector(spec, pretrained, data, settings, policy)
-    _print_lines([f"weights:    {restored.origin}", restored.report.table()])
-    _print_lines(progress.settings_lines(settings, options.hyperparameters, spec, policy))
+    tell([f"weights:    {restored.origin}", restored.report.table()])
+    tell(progress.settings_lines(settings, options.hyperparameters, spec, policy, str(devices)))
     if data:
-        _print_lines(memory.warnings(spec, processor, policy.precision, settings.batch_size))
-    trainer = Trainer(detector, data.train, data.validation, settings, strategy) if data else None
-    _print_lines(trainer.describe_input() if trainer else [])
+        tell(memory.warnings(spec, processor, policy.precision, settings.batch_size // settings.gradient_accumulation))
+    trainer = Trainer(detector, data.train, data.validation, settings, devices) if data else None
+    tell(trainer.open_input() if trainer else [])
     if options.dry_run:
-        _print_lines(dry_run.rehearse(detector, trainer, settings, policy))
+        tell(dry_run.rehearse(detector, trainer, settings, policy))
         return
-    result = trainer.train(progress.print_epoch) if trainer else None
-    with artifact.writing(options.model_dir, options.overwrite) as folder:
-        diagnosis = exporting.export(folder, detector, restored, data, result, settings, policy)
-    _print_lines(progress.summary_lines(options.model_dir, result, diagnosis))
+    folder = settings.checkpoint_dir or checkpoints.default_folder(options.model_dir)
+    kept = checkpoints.RunCheckpoints(folder, identity)
+    with kept.opened(writes=hosts.is_chief) if trainer else contextlib.nullcontext():
+        events = pathlib.Path(settings.tensorboard_dir or kept.folder / "tensorboard")
+        result = _train(trainer, kept, events, stop_requests, started) if trainer else None
+        if hosts.is_chief:
+            with artifact.writing(options.model_dir, options.overwrite) as new:
+                diagnosis = exporting.export(new, detector, restored, data, result, settings, policy, identity, events)
+            tell(progress.summary_lines(options.model_dir, result, diagnosis, restored))
+            if not settings.checkpoint_dir:
+                kept.remove()
+    devices.wait_for_all()
+
+
+def _train(
+    trainer: Trainer, kept: RunCheckpoints, events: pathlib.Path, stop_requests: StopRequests, started: float
+) -> TrainingResult:
+    from tfod_transfer.training.console import Console
+    from tfod_transfer.training.run import Run
+    from tfod_transfer.training.tensorboard import TensorBoardEvents
+
+    settings = trainer.hyperparameters
+    run = Run(trainer, kept, stop_requests, started=started)
+    if trainer.devices.cluster.is_chief:
+        run.listeners = [
+            Console(lambda: run.state, trainer.steps_per_epoch, settings.batch_size),
+            TensorBoardEvents(events, trainer.validation_set, trainer.steps_per_epoch),
+        ]
+    return run.finish()
 
 
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
         print(line, flush=True)
+
+
+def _say_nothing(lines: Sequence[str]) -> None:
+    """Hosts beside the first one print nothing."""
 
 
 def _parser() -> cli.ArgumentParser:
@@ -109,6 +165,7 @@ def _parser() -> cli.ArgumentParser:
     add("--model_id", required=True, metavar="ID", help="registry model; `python -m tfod_transfer.models` lists them")
     add("--training", metavar="DIR", help="folder with images/ and annotations.json")
     add("--validation", metavar="DIR", help="the same for validation [default: a share of the training images]")
+    add("--replay", metavar="DIR", help="earlier training images, of which a share (replay_share) is mixed in")
     add("--model_dir", required=True, metavar="OUT", help="folder for the artifact")
     add("--pretrained", metavar="PATH", help="checkpoint folder, earlier artifact or .tar.gz to start from, or none")
     add("--pretrained_labels", metavar="FILE", help="class names of --pretrained, one a line")

@@ -10,6 +10,7 @@ from records_on_disk import box, image
 
 from tfod_transfer import errors, hyperparameters
 from tfod_transfer.data import training_data
+from tfod_transfer.demo import shapes
 
 Write = Callable[..., pathlib.Path]
 IMAGES = [image(index) for index in range(10)]
@@ -55,3 +56,14 @@ def test_data_that_is_of_no_use(write: Write, annotations: list, given: dict[str
     folder = str(write(IMAGES, annotations))
     with pytest.raises(errors.DataError, match=message):
         training_data.read(folder, None, hyperparameters.resolve(given))
+
+
+def test_replayed_images_bring_their_classes(tmp_path: pathlib.Path) -> None:
+    shapes.generate(tmp_path / "new", ("cross", "star"), 12, seed=1)
+    shapes.generate(tmp_path / "old", ("circle", "star"), 12, seed=2)
+    settings = hyperparameters.resolve({"replay_share": 0.4, "validation_split": 0.25})
+    data = training_data.read(str(tmp_path / "new"), None, settings, str(tmp_path / "old"))
+    assert data.train.class_names == ("cross", "star", "circle")
+    images = len(data.train) + len(data.validation)
+    assert images == 20  # 12 new ones are 60 %
+    assert "replayed: 8 of 12 images" in data.describe()[0]

@@ -85,7 +85,10 @@ def test_channels_and_folders_come_from_variables_or_their_usual_places(base):
     assert usual.model_channel is None
     assert usual.model_dir == str(base / "model")
     assert usual.output_data_dir == str(base / "output" / "data")
-    assert usual.hosts == ()
+    assert (usual.hosts, usual.current_host) == ((), "")
+    assert usual.checkpoint_dir == str(base / "checkpoints")
+    (base / "input" / "config").mkdir(exist_ok=True)
+    (base / "input" / "config" / "checkpointconfig.json").write_text('{"S3Uri": "s3://b/c", "LocalPath": "/kept"}')
 
     named = environment.read_job(
         [],
@@ -96,8 +99,10 @@ def test_channels_and_folders_come_from_variables_or_their_usual_places(base):
             "SM_MODEL_DIR": "/out/model",
             "SM_OUTPUT_DATA_DIR": "/out/data",
             "SM_HOSTS": '["algo-1","algo-2"]',
+            "SM_CURRENT_HOST": "algo-2",
         },
     )
     assert (named.training, named.model_channel) == ("/data/training", "/data/model")
     assert (named.model_dir, named.output_data_dir) == ("/out/model", "/out/data")
-    assert named.hosts == ("algo-1", "algo-2")
+    assert (named.hosts, named.current_host) == (("algo-1", "algo-2"), "algo-2")
+    assert named.checkpoint_dir == "/kept"

@@ -97,7 +97,7 @@ def test_a_run_takes_channels_and_writes_over_what_an_interrupted_one_left(runs)
         training=str(data / "training"),
         validation=str(data / "validation"),
         overwrite=True,
-        hyperparameters={"epochs": "3"},
+        hyperparameters={"checkpoint_dir": str(runs.base / "checkpoints"), "epochs": "3"},
     )
 
 
@@ -106,7 +106,7 @@ def test_unknown_names_are_warned_of_with_the_nearest_and_left_out(runs, capsys)
     printed = capsys.readouterr().out
     assert "warning: unknown hyperparameter 'epoch' is ignored. Did you mean 'epochs'?" in printed
     assert "warning: unknown hyperparameter 'note' is ignored." in printed
-    assert runs.options.hyperparameters == {}
+    assert runs.options.hyperparameters == {"checkpoint_dir": str(runs.base / "checkpoints")}
 
 
 def test_nothing_that_a_job_prints_looks_like_a_metric(runs, capsys):
@@ -154,7 +154,7 @@ def test_whatever_stops_a_run_is_its_failure_reason(runs, capsys, error, status,
     [
         pytest.param({"epochs": "many"}, {}, "epochs must be a whole number", id="a wrong value"),
         pytest.param({"model_id": "x"}, {}, "unknown model_id 'x'", id="an unknown model"),
-        pytest.param({}, {"SM_HOSTS": '["algo-1", "algo-2"]'}, "found 2 instances", id="two instances"),
+        pytest.param({}, {"SM_HOSTS": '["algo-1", "algo-2"]'}, "this host is called ''", id="a host without a name"),
         pytest.param({}, {"SAGEMAKER_BASE_DIR": "elsewhere"}, "no training data: expected a channel", id="no channel"),
     ],
 )

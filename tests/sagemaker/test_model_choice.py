@@ -20,7 +20,7 @@ INFO = json.dumps({"model_name": LARGE}).encode()
 
 
 def job(model_channel=None, **hyperparameters):
-    return Job(hyperparameters, None, None, model_channel and str(model_channel), "", "", ())
+    return Job(hyperparameters, None, None, model_channel and str(model_channel), "", "", "", (), "")
 
 
 def archive(path, files):

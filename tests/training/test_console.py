@@ -32,7 +32,7 @@ def terminal() -> Iterator[Terminal]:
 
 def run(history: list[EpochResult], planned: int, first_step: int = 0, steps_per_epoch: int = 4) -> None:
     """Tells a console of the steps and epochs of a run, from `first_step` on."""
-    state = RunState(planned_epochs=planned)
+    state = RunState(planned_steps=planned * steps_per_epoch)
     console = Console(lambda: state, steps_per_epoch, batch_size=8)
     for result in history:
         start = max(first_step, result.epoch * steps_per_epoch)
@@ -86,7 +86,7 @@ def test_a_bar_starts_where_a_run_resumes() -> None:
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_bar_fits_its_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda _: (columns, 24))
-    console = Console(lambda: RunState(planned_epochs=30), 1000, batch_size=16)
+    console = Console(lambda: RunState(planned_steps=30_000), 1000, batch_size=16)
     with terminal() as stream:
         for step in range(3990, 3995):
             console.on_step(step, LOSSES, 0.1)

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfod_transfer import errors, hyperparameters, registry
+from tfod_transfer import hyperparameters, registry
 from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector, trainable_variables_for
 from tfod_transfer.modeling.layers import Execution
 from tfod_transfer.modeling.losses import regularization_loss
 from tfod_transfer.training.fine_tuner import FineTuner
 from tfod_transfer.training.optimizers import build_optimizer
-from tfod_transfer.training.strategy import build_strategy
 
 DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
 
@@ -154,17 +153,6 @@ def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
     assert heard(seed=5, start=4, steps=2) == whole[4:]
     assert not set(heard(seed=6, start=0, steps=6)) & set(whole)
     assert heard(seed=None, start=0, steps=2) == [(0, 0)] * 2
-
-
-def test_one_replica_on_a_cpu() -> None:
-    assert build_strategy(3).num_replicas_in_sync == 1
-
-
-def test_the_global_batch_must_divide_among_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [tf.config.LogicalDevice(f"/device:GPU:{i}", "GPU") for i in range(2)]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: two)
-    with pytest.raises(errors.UsageError, match="multiple of their number, 2"):
-        build_strategy(3)
 
 
 def change_of_a_step(spec: registry.ModelSpec, execution: Execution) -> np.ndarray:

@@ -71,7 +71,7 @@ def result() -> TrainingResult:
     before = Validation(0.5, 0.5, metrics(0.1, cat=0.2, dog=0.0))
     after = Validation(0.4, 0.4, metrics(0.3, cat=0.25, dog=0.35))
     found = ImageDetections(np.zeros((0, 1, 4)), np.zeros((0, 1)), np.zeros((0, 1)))  # type: ignore[arg-type]
-    return TrainingResult(before, found, [epoch(0)], epoch(0), after, found, 1.0)
+    return TrainingResult(before, [epoch(0)], epoch(0), after, found, 1.0)
 
 
 def restored(kept: tuple[str, ...], new: tuple[str, ...], dropped: tuple[str, ...]) -> Restored:
@@ -95,6 +95,6 @@ def test_the_summary_where_no_class_was_known_is_that_of_the_result(result: Trai
 
 
 def test_the_summary_says_what_to_look_at(result: TrainingResult) -> None:
-    lines = progress.summary_lines("out", result, ["highest score: 0.01"], None)
+    lines = progress.summary_lines("out", result, ["highest score: 0.01"], restored((), ("cat", "dog"), ()))
     assert lines[-4:-2] == ["nothing was found right; what to look at:", "  highest score: 0.01"]
     assert lines[-2:] == ["artifact:   out", "SavedModel: out/1"]

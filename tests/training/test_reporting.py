@@ -49,7 +49,6 @@ def test_page_and_card_hold_what_the_run_gave(tmp_path: pathlib.Path) -> None:
     found, nothing = everything(data.validation, 0.8), everything(data.validation, 0.0)
     result = TrainingResult(
         before=Validation(0.9, 0.9, coco_metrics(data.validation, nothing)),
-        before_detections=nothing,
         history=[epoch(0), epoch(1), epoch(2)],
         best=epoch(1),
         final=Validation(0.1, 0.1, coco_metrics(data.validation, found)),

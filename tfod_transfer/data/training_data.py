@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from tfod_transfer import errors
-from tfod_transfer.data import formats, splits, validation
+from tfod_transfer.data import formats, replay, splits, validation
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.hyperparameters import Hyperparameters
 
@@ -42,8 +42,16 @@ class TrainingData:
         return lines
 
 
-def read(training: str, validation: str | None, hyperparameters: Hyperparameters) -> TrainingData:
+def read(
+    training: str, validation: str | None, hyperparameters: Hyperparameters, replay_data: str | None = None
+) -> TrainingData:
     """Reads and checks the data of a run; splits the training images when there is no validation folder.
+
+    Args:
+      training: folder of training images.
+      validation: folder of validation images; None holds out a share of the training images.
+      hyperparameters: of the run.
+      replay_data: folder of earlier training images, of which a share is mixed in; their classes stay known.
 
     Raises:
       DataError: a data set cannot be read, teaches nothing, or the classes of the two do not agree.
@@ -51,6 +59,9 @@ def read(training: str, validation: str | None, hyperparameters: Hyperparameters
     train = _read(training, hyperparameters)
     if train.num_boxes == 0:
         raise errors.DataError(f"{training!r} has no usable boxes in {len(train)} images: there is nothing to learn.")
+    if replay_data is not None:
+        old = _read(replay_data, hyperparameters)
+        train = replay.with_replay(train, old, hyperparameters.replay_share, hyperparameters.seed)
     if validation is not None:
         held_out = formats.align_classes(_read(validation, hyperparameters), train.class_names, train.category_ids)
         how = f"given as {validation}"

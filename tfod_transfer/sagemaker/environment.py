@@ -28,7 +28,9 @@ class Job:
       model_channel: folder of the model channel, or None.
       model_dir: folder that becomes model.tar.gz.
       output_data_dir: folder that becomes output.tar.gz.
+      checkpoint_dir: folder that SageMaker copies to and from S3 while the job runs.
       hosts: names of the instances.
+      current_host: this one's name.
     """
 
     hyperparameters: dict[str, Any]
@@ -37,7 +39,9 @@ class Job:
     model_channel: str | None
     model_dir: str
     output_data_dir: str
+    checkpoint_dir: str
     hosts: tuple[str, ...]
+    current_host: str
 
 
 def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
@@ -54,7 +58,9 @@ def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
         model_channel=_channel("model", environ),
         model_dir=environ.get("SM_MODEL_DIR") or str(base / "model"),
         output_data_dir=environ.get("SM_OUTPUT_DATA_DIR") or str(base / "output" / "data"),
+        checkpoint_dir=_checkpoint_dir(base),
         hosts=tuple(json.loads(environ.get("SM_HOSTS") or "[]")),
+        current_host=environ.get("SM_CURRENT_HOST", ""),
     )
 
 
@@ -98,6 +104,16 @@ def decoded(value: Any) -> Any:
         except ValueError:
             break
     return None if isinstance(value, str) and value.strip() in ("", "null") else value
+
+
+def _checkpoint_dir(base: pathlib.Path) -> str:
+    """What the job's CheckpointConfig says, or SageMaker's default."""
+    file = base / "input" / "config" / "checkpointconfig.json"
+    if file.is_file():
+        path = _json_object(file.read_text(encoding="utf-8"), str(file)).get("LocalPath")
+        if path:
+            return str(path)
+    return str(base / "checkpoints")
 
 
 def _json_object(text: str, where: str) -> dict[str, Any]:

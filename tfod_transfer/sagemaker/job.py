@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tfod_transfer
-from tfod_transfer import cli, errors
+from tfod_transfer import cli, cluster, errors
 from tfod_transfer.sagemaker import environment, libraries
 from tfod_transfer.sagemaker.environment import Job
 
@@ -21,7 +21,7 @@ MAX_FAILURE_CHARACTERS = 1024
 #: By name, since TensorFlow need not have been imported.
 OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
 #: Parts of the artifact that are worth a look without unpacking the model.
-REPORTED = ("metrics.json", "findings.json", "predictions")
+REPORTED = ("report.html", "model_card.md", "metrics.json", "findings.json", "predictions", "tensorboard")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.quiet_tensorflow()
     try:
         run(sys.argv[1:] if argv is None else argv, os.environ)
+    except errors.StoppedError as stopped:  # by SageMaker, which does not ask why
+        print(f"interrupted: {stopped}", file=sys.stderr, flush=True)
+        return stopped.status
     except errors.TransferError as error:
         return _failed(str(error), cli.EXIT_ERROR)
     except OSError as error:
@@ -57,7 +60,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     libraries.ensure()
     job = environment.read_job(argv, environ)
     if len(job.hosts) > 1:
-        raise errors.UsageError(f"found {len(job.hosts)} instances; this version trains on one. Set instance_count=1.")
+        os.environ.setdefault(cluster.VARIABLE, cluster.config_for(job.hosts, job.current_host))
 
     # These need the libraries.
     from tfod_transfer import fit, hyperparameters, weights
@@ -82,11 +85,12 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
             model_dir=job.model_dir,
             training=job.training,
             validation=job.validation,
-            overwrite=True,  # a spot instance that was interrupted leaves its files to the next one
-            hyperparameters=given,
+            overwrite=True,  # a spot instance that was interrupted leaves its files, and its checkpoints, to the next
+            hyperparameters={"checkpoint_dir": job.checkpoint_dir, **given},
         )
     )
-    report(pathlib.Path(job.model_dir), pathlib.Path(job.output_data_dir))
+    if cluster.from_environment(os.environ).is_chief:
+        report(pathlib.Path(job.model_dir), pathlib.Path(job.output_data_dir))
 
 
 def known_hyperparameters(job: Job) -> dict[str, Any]:

@@ -90,7 +90,5 @@ class Console:
         return text
 
     def _seconds_left(self, steps_done: int) -> float | None:
-        epochs = self._state().planned_epochs
-        return self._pace.seconds_left(
-            max(epochs * self._steps_per_epoch - steps_done, 0), max(epochs - steps_done // self._steps_per_epoch, 0)
-        )
+        steps = max(self._state().planned_steps - steps_done, 0)
+        return self._pace.seconds_left(steps, -(-steps // self._steps_per_epoch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import resource
+import shutil
 import sys
 from typing import Any
 
@@ -22,8 +23,10 @@ from tfod_transfer.modeling import zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector
 from tfod_transfer.serving import signatures
 from tfod_transfer.serving.loaded import LoadedDetector
+from tfod_transfer.training import reporting
 from tfod_transfer.training.restoring import Restored
-from tfod_transfer.training.trainer import TrainingResult
+from tfod_transfer.training.results import TrainingResult
+from tfod_transfer.training.run_identity import RunIdentity
 
 CHECKED_IMAGES = 8
 CHECKED_SCORE = 0.05
@@ -42,6 +45,8 @@ def export(
     result: TrainingResult | None,
     settings: Hyperparameters,
     policy: ExecutionPolicy,
+    identity: RunIdentity,
+    events: pathlib.Path,
 ) -> list[str]:
     """Fills an artifact folder; returns a diagnosis of a run whose mAP stayed 0, else nothing.
 
@@ -66,6 +71,7 @@ def export(
     (folder / "restore.txt").write_text(restored.report.table() + "\n", encoding="utf-8")
     artifact.write_json(folder / "restore.json", {"origin": restored.origin, **restored.report.to_dict()})
     artifact.write_json(folder / "hyperparameters.json", settings.to_dict())
+    artifact.write_json(folder / artifact.RUN_FILE, identity.values)
     diagnosis: list[str] = []
     if data is not None and result is not None:
         if result.history and result.final.metrics.ap == 0:
@@ -81,8 +87,12 @@ def export(
         )
         artifact.write_json(folder / "findings.json", data.findings)
         artifact.write_json(folder / "split.json", data.split)
-        artifact.write_json(folder / "metrics.json", {**_metrics_record(result), "diagnosis": diagnosis})
+        assessment = reporting.write(folder, restored, data, result, settings, policy, diagnosis)
+        measured = {**assessment.to_dict(), **_metrics_record(result), "diagnosis": diagnosis}
+        artifact.write_json(folder / "metrics.json", measured)
         _draw_predictions(folder / "predictions", data.validation, result.detections)
+        if events.is_dir():
+            shutil.copytree(events, folder / "tensorboard")
     artifact.write_info(folder, info)
     return diagnosis
 
@@ -128,13 +138,13 @@ def check(
 
 
 def _metrics_record(result: TrainingResult) -> dict[str, Any]:
-    """COCO metrics of the exported weights and how training went."""
+    """How training went."""
     return {
-        **result.final.metrics.to_dict(),
         **result.final.losses(),
         "before": result.before.to_dict(),
         "best_epoch": result.best.epoch if result.best else None,
         "history": [epoch.to_dict() for epoch in result.history],
+        "seconds": result.seconds,
         "peak_memory_bytes": peak_memory_bytes(),
     }
 

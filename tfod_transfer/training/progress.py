@@ -16,7 +16,7 @@ from tfod_transfer.training.results import EpochResult, TrainingResult
 
 
 def settings_lines(
-    settings: Hyperparameters, given: Mapping[str, Any], spec: ModelSpec, policy: ExecutionPolicy
+    settings: Hyperparameters, given: Mapping[str, Any], spec: ModelSpec, policy: ExecutionPolicy, devices: str
 ) -> list[str]:
     """The hyperparameters that matter first, with where each came from."""
     source = origins(given, spec.defaults)
@@ -30,7 +30,7 @@ def settings_lines(
     return [
         f"training:   {settings.epochs} epochs, batch {settings.batch_size}, {settings.optimizer}, {rate}, "
         f"{settings.learning_rate_schedule} schedule, augmentation {settings.augmentation}",
-        f"execution:  {policy}",
+        f"execution:  {policy}; {devices}",
         f"given:      {chosen or 'nothing: all as in the recipe'}",
     ]
 
@@ -67,14 +67,8 @@ def outlook_line(result: EpochResult, best: EpochResult, seconds_left: float | N
     return "so far:     " + ", ".join(parts)
 
 
-def print_epoch(result: EpochResult) -> None:
-    """Prints one epoch's lines at once, also into a pipe."""
-    for line in epoch_lines(result):
-        print(line, flush=True)
-
-
 def summary_lines(
-    model_dir: str, result: TrainingResult | None, diagnosis: list[str] | None, restored: Restored | None = None
+    model_dir: str, result: TrainingResult | None, diagnosis: list[str] | None, restored: Restored
 ) -> list[str]:
     """How it went, what to look at when it went wrong, and where everything is.
 
@@ -94,8 +88,8 @@ def summary_lines(
     return [*lines, f"artifact:   {model_dir}", f"SavedModel: {os.path.join(model_dir, '1')}"]
 
 
-def _class_table(result: TrainingResult, restored: Restored | None) -> str:
-    if restored is None or not restored.report.kept_classes:
+def _class_table(result: TrainingResult, restored: Restored) -> str:
+    if not restored.report.kept_classes:
         return report.metrics_table(result.final.metrics)
     rows = restored.report
     return report.comparison_table(

@@ -69,7 +69,6 @@ class TrainingResult:
 
     Attributes:
       before: validation before the first step.
-      before_detections: what was found in the validation images then.
       history: each epoch.
       best: the epoch whose weights are exported; None without epochs.
       final: validation of the exported weights.
@@ -78,7 +77,6 @@ class TrainingResult:
     """
 
     before: Validation
-    before_detections: ImageDetections
     history: Sequence[EpochResult]
     best: EpochResult | None
     final: Validation

@@ -16,8 +16,6 @@ from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.hyperparameters import FIELDS, Hyperparameters
 from tfod_transfer.weights import PretrainedSource
 
-RUN_FILE = "run.json"
-
 
 @dataclasses.dataclass(frozen=True)
 class RunIdentity:
@@ -33,7 +31,7 @@ class RunIdentity:
 
 
 def identity_of(
-    model_id: str, settings: Hyperparameters, data: TrainingData, pretrained: PretrainedSource | None
+    model_id: str, settings: Hyperparameters, data: TrainingData | None, pretrained: PretrainedSource | None
 ) -> RunIdentity:
     """Returns the identity of a run."""
     chosen = {name: value for name, value in settings.to_dict().items() if FIELDS[name].metadata["decides"]}
@@ -41,8 +39,8 @@ def identity_of(
         "model_id": model_id,
         "pretrained": "random weights" if pretrained is None else _checkpoint_digest(pretrained.prefix),
         **chosen,
-        "training": data_digest(data.train),
-        "validation": data_digest(data.validation),
+        "training": data_digest(data.train) if data else None,
+        "validation": data_digest(data.validation) if data else None,
     }
     return RunIdentity(json.loads(json.dumps(values)))
 

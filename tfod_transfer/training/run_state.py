@@ -22,12 +22,13 @@ class RunState:
       before: validation before the first step; None until it was done.
       history: each epoch that was validated.
       best_epoch: index into `history`; None until there is one.
+      best_step: steps that were done when it ended.
       stale_epochs: epochs since the objective last improved enough, for early stopping.
-      planned_epochs: epochs that the run will have; fewer than asked for when its time would run out.
+      planned_steps: steps that the run will have; fewer than asked for when its time would run out.
       seconds: time that the run took in all of its starts.
     """
 
-    planned_epochs: int
+    planned_steps: int
     step: int = 0
     epoch_losses: dict[str, float] = dataclasses.field(default_factory=dict)
     epoch_steps: int = 0
@@ -36,6 +37,7 @@ class RunState:
     before: Validation | None = None
     history: list[EpochResult] = dataclasses.field(default_factory=list)
     best_epoch: int | None = None
+    best_step: int | None = None
     stale_epochs: int = 0
     seconds: float = 0.0
 

@@ -1,37 +1,24 @@
-"""One training run: batches, optimizer, epochs, validation, the best weights."""
+"""What a run is made of: input, model, optimizer; one training step, one validation."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
 from tfod_transfer import errors
-from tfod_transfer.data import pipeline
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.evaluation.coco_metrics import ImageDetections, coco_metrics
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling.detector import Detector, trainable_variables_for
-from tfod_transfer.training.callbacks import EpochEvaluation, EpochResult, FiniteLoss, Validation
+from tfod_transfer.training import frozen_features
 from tfod_transfer.training.fine_tuner import FineTuner, check_parts
+from tfod_transfer.training.loop import Batch, Loop, StepOutcome
 from tfod_transfer.training.optimizers import build_optimizer
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingResult:
-    """What a run gave: validation before it, each epoch, the best epoch, and the best weights' detections."""
-
-    before: Validation
-    history: Sequence[EpochResult]
-    best: EpochResult | None
-    final: Validation
-    detections: ImageDetections
+from tfod_transfer.training.results import Validation
+from tfod_transfer.training.strategy import Devices
 
 
 class Trainer:
@@ -43,50 +30,64 @@ class Trainer:
         train_set: DetectionDataset,
         validation_set: DetectionDataset,
         hyperparameters: Hyperparameters,
-        strategy: tf.distribute.Strategy,
+        devices: Devices,
+        tell: Callable[[str], None] = print,
     ) -> None:
-        """Prepares the input and the optimizer; `detector` was built under `strategy.scope()`."""
-        self._validation_set = validation_set
-        self._hyperparameters = hyperparameters
-        self.input = pipeline.InputPipeline(train_set, detector.spec, hyperparameters)
-        self._validation_input = pipeline.InputPipeline(validation_set, detector.spec, hyperparameters)
-        self._train_batches = self.input.train_batches()
-        self._validation_batches = self._validation_input.eval_batches()
+        """Prepares the input and the optimizer.
+
+        Args:
+          detector: was built under `devices.strategy.scope()`.
+          train_set: images to train on.
+          validation_set: images to validate on.
+          hyperparameters: of the run.
+          devices: to train on.
+          tell: is given sentences for the person who runs it.
+        """
+        self._detector = detector
+        self.validation_set = validation_set
+        self.hyperparameters = hyperparameters
+        self.devices = devices
+        self.input, self._validation_input = (
+            frozen_features.input_pipeline(detector, dataset, hyperparameters, tell)
+            for dataset in (train_set, validation_set)
+        )
         self.steps_per_epoch = self.input.steps_per_epoch
-        check_parts(hyperparameters.batch_size, strategy.num_replicas_in_sync, hyperparameters.gradient_accumulation)
         self.total_steps = self.steps_per_epoch * hyperparameters.epochs
-        variables = trainable_variables_for(detector, only_top=hyperparameters.train_only_on_top_layer)
-        with strategy.scope():
+        check_parts(hyperparameters.batch_size, devices.num_replicas, hyperparameters.gradient_accumulation)
+        only_top = hyperparameters.train_only_on_top_layer
+        variables = trainable_variables_for(detector, only_top=only_top)
+        with devices.strategy.scope():
             self.model = FineTuner(
                 detector,
                 variables,
                 hyperparameters.regularizers_l2,
-                seed=hyperparameters.seed,
+                seed=None if only_top else hyperparameters.seed,  # frozen parts do not vary from step to step
                 ema_decay=hyperparameters.ema_decay,
                 gradient_accumulation=hyperparameters.gradient_accumulation,
             )
             self.model.compile(build_optimizer(hyperparameters, self.total_steps))
+        self.loop = Loop(self.model, devices)
 
-    def train(self, report: Callable[[EpochResult], None]) -> TrainingResult:
-        """Runs all epochs; calls `report` after each; leaves the detector with the best epoch's weights.
+    def train_step(self, batch: Batch, step: int, *, stop: bool = False, time_is_up: bool = False) -> StepOutcome:
+        """Trains on a batch, that of `step`.
 
         Raises:
           TrainingError: a loss is not finite.
         """
-        before, detections = self.validate()
-        evaluation = EpochEvaluation(
-            lambda: self.validate()[0], self._hyperparameters, report, self._hyperparameters.batch_size
-        )
-        if self.total_steps:
-            self._fit([evaluation], epochs=self._hyperparameters.epochs, steps_per_epoch=self.steps_per_epoch)
-        final = before
-        if evaluation.best_weights is not None:
-            self.model.set_weights(evaluation.best_weights)
-            with self.model.averaged():
-                averages = self.model.detector.get_weights()
-            self.model.detector.set_weights(averages)  # what was validated is what is exported
-            final, detections = self.validate()
-        return TrainingResult(before, evaluation.history_, evaluation.best, final, detections)
+        outcome = self.loop.step(batch, stop=stop, time_is_up=time_is_up)
+        if not all(math.isfinite(value) for value in outcome.losses.values()):
+            found = ", ".join(f"{name} {value}" for name, value in outcome.losses.items())
+            raise errors.TrainingError(
+                f"the loss is not a finite number at step {step} ({found}); learning rate "
+                f"{self.learning_rate:.6g}; images of the batch: {', '.join(self.input.images_of_step(step))}. "
+                "Lower learning_rate, or look at these images with tfod_transfer.inspect."
+            )
+        return outcome
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return float(self.model.optimizer.learning_rate.numpy())
 
     def time_steps(self, steps: int) -> tuple[float, float]:
         """Runs some training steps and one validation; returns seconds for a step and for the validation.
@@ -94,45 +95,45 @@ class Trainer:
         Raises:
           TrainingError: a loss is not finite.
         """
-        self._fit([], steps_per_epoch=1)  # traces
-        step_seconds = _seconds(lambda: self._fit([], steps_per_epoch=steps)) / steps
+        with self.input.naming_files():
+            batches = self.loop.batches(self.input, 0)
+            self.train_step(next(batches), 0)  # traces
+            step_seconds = _seconds(lambda: [self.train_step(next(batches), n) for n in range(steps)]) / steps
         return step_seconds, _seconds(self.validate)
 
-    def validate(self) -> tuple[Validation, ImageDetections]:
-        """Losses, COCO metrics and detections of the validation images.
+    def validate(self, between: Callable[[], None] = lambda: None) -> tuple[Validation, ImageDetections]:
+        """Losses, COCO metrics and detections of the validation images, with the weights as they are.
+
+        Args:
+          between: called between batches; may raise.
 
         Raises:
           TrainingError: a validation loss is not finite.
         """
-        with self._validation_input.naming_files(), self.model.averaged():
-            outputs = self.model.predict(self._validation_batches, verbose=0)
-        real = outputs["image_ids"] >= 0
-        outputs = {name: values[real] for name, values in outputs.items()}
+        with self._validation_input.naming_files():
+            outputs = self.loop.predict(self._validation_input, between)
         normalizer = max(float(np.sum(outputs["positives"])), 1.0)
         localization = float(np.sum(outputs["localization"])) / normalizer
         classification = float(np.sum(outputs["classification"])) / normalizer
         if not math.isfinite(localization + classification):
             raise errors.TrainingError(
                 f"the validation loss is not a finite number (localization {localization}, classification "
-                f"{classification}): training diverged. Lower learning_rate ({self._hyperparameters.learning_rate:g})."
+                f"{classification}): training diverged. Lower learning_rate ({self.hyperparameters.learning_rate:g})."
             )
         detections = ImageDetections(outputs["boxes"], outputs["classes"], outputs["scores"])
-        return Validation(localization, classification, coco_metrics(self._validation_set, detections)), detections
+        return Validation(localization, classification, coco_metrics(self.validation_set, detections)), detections
 
-    def describe_input(self) -> list[str]:
-        """Where the decoded images are kept."""
+    def open_input(self) -> list[str]:
+        """Makes what batches come from, which may take a while; returns lines on where decoded images are kept.
+
+        Raises:
+          DataError: an image file is missing or does not decode.
+          UsageError: what is kept cannot be written.
+        """
+        self.input.train_batches()
+        self._validation_input.eval_batches()
         places = zip(("training", "validation"), (self.input, self._validation_input), strict=True)
         return [f"images:     {name}: {text}" for name, each in places for text in each.cache_descriptions]
-
-    def _fit(self, callbacks: Sequence[tf_keras.callbacks.Callback], **arguments: int) -> None:
-        guard = FiniteLoss(self.input.images_of_step)
-        with self.input.naming_files():
-            self.model.fit(
-                self._train_batches,
-                callbacks=[guard, *callbacks],
-                verbose=1 if sys.stdout.isatty() else 0,
-                **arguments,
-            )
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,271 @@
+"""A run from its first step, or from its newest checkpoint, to its last."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import psutil
+
+from tfod_transfer import errors
+from tfod_transfer.evaluation.coco_metrics import ImageDetections
+from tfod_transfer.training import objective
+from tfod_transfer.training.checkpoints import RunCheckpoints
+from tfod_transfer.training.interruption import StopRequests
+from tfod_transfer.training.loop import Batch
+from tfod_transfer.training.pace import Pace
+from tfod_transfer.training.results import EpochResult, Listener, TrainingResult, Validation
+from tfod_transfer.training.run_state import RunState
+
+if TYPE_CHECKING:
+    from tfod_transfer.training.trainer import Trainer
+
+# Of a run with a time budget: steps after which its length is first known, and what its export takes at least.
+_PACE_STEPS = 20
+_EXPORT_SECONDS = 20.0
+
+
+class Run:
+    """Trains, validates, keeps checkpoints and the best weights; stops when it is over, asked to, or out of time.
+
+    Attributes:
+      listeners: are told of each step and epoch.
+      state: where the run is.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        checkpoints: RunCheckpoints,
+        stop_requests: StopRequests,
+        tell: Callable[[str], None] = print,
+        started: float | None = None,
+    ) -> None:
+        """Takes what the run is made of.
+
+        Args:
+          trainer: steps and validation.
+          checkpoints: where they are kept, opened.
+          stop_requests: signals that end the run after a step.
+          tell: is given sentences for the person who runs it.
+          started: `time.monotonic()` when the process took up the run; now, if not given.
+        """
+        self._trainer = trainer
+        self._settings = trainer.hyperparameters
+        self._devices = trainer.devices
+        self._checkpoints = checkpoints
+        self._stop_requests = stop_requests
+        self.listeners: list[Listener] = []
+        self._tell = tell
+        self._started = time.monotonic() if started is None else started
+        self._preparation = time.monotonic() - self._started
+        self._earlier_seconds = 0.0
+        self._pace = Pace()
+        self._validation_seconds = 0.0
+        self.state = RunState(planned_steps=trainer.total_steps)
+
+    def finish(self) -> TrainingResult:
+        """Goes on to the end; leaves the detector with the best epoch's weights.
+
+        Raises:
+          StoppedError: a signal asked for it; where training had begun, the checkpoint of the last step is written.
+          TrainingError: a loss is not finite.
+          CheckpointError: a checkpoint cannot be written or read.
+        """
+        self._resume()
+        trainer, state = self._trainer, self.state
+        with self._stop_requests.deferred(), self._closing_listeners():
+            if state.before is None:
+                found = self._validated()
+                if found is None:
+                    self._stop()
+                state.before, detections = found
+                self._save()
+            batches = self._batches()
+            while not self._is_over():
+                self._train_epoch(batches)
+                self._validate_epoch()
+        final = state.before
+        if state.best is not None:
+            final = state.best.validation
+            if self._devices.cluster.is_chief:
+                detections = self._checkpoints.restore_best(trainer.model.detector, state)
+        elif self._earlier_seconds:  # validated in an earlier start
+            _, detections = trainer.validate()
+        return TrainingResult(state.before, state.history, state.best, final, detections, self._seconds())
+
+    @contextlib.contextmanager
+    def _closing_listeners(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for listener in self.listeners:
+                listener.close()
+
+    def _resume(self) -> None:
+        """Takes up the newest checkpoint.
+
+        Raises:
+          CheckpointError: hosts see different ones.
+        """
+        restored = self._checkpoints.restore(self._trainer.model, self._tell)
+        position = -1.0 if restored is None else float(restored.step) + len(restored.history) / 2**20
+        if self._devices.agreed(position) != position:
+            raise errors.CheckpointError(
+                f"this host sees other checkpoints in {str(self._checkpoints.folder)!r} than the first host: "
+                "--checkpoint_dir must be a folder that all hosts share, or that was copied to each."
+            )
+        if restored is None:
+            return
+        self.state, self._earlier_seconds = restored, restored.seconds
+        self._trainer.model.set_total_steps(restored.planned_steps)
+        done = f"step {restored.step} of {restored.planned_steps}, {len(restored.history)} epochs validated"
+        self._tell(f"resumed:    from {done}; checkpoint in {self._checkpoints.folder}")
+
+    def _batches(self) -> Iterator[Batch]:
+        return self._trainer.loop.batches(self._trainer.input, self.state.step)
+
+    def _is_over(self) -> bool:
+        state, settings = self.state, self._settings
+        is_stale = settings.early_stopping and state.stale_epochs >= settings.early_stopping_patience
+        return is_stale or (state.step >= state.planned_steps and not state.epoch_steps)
+
+    def _train_epoch(self, batches: Iterator[Batch]) -> None:
+        """Runs what is left of an epoch's steps."""
+        state, trainer = self.state, self._trainer
+        while state.step < min((len(state.history) + 1) * trainer.steps_per_epoch, state.planned_steps):
+            with trainer.input.naming_files():
+                begun = time.perf_counter()
+                batch = next(batches)
+                waited = time.perf_counter() - begun
+                outcome = trainer.train_step(
+                    batch, state.step, stop=self._stop_requests.received is not None, time_is_up=self._time_is_up()
+                )
+            state.add_step(outcome.losses, time.perf_counter() - begun, waited)
+            self._pace.step()
+            for listener in self.listeners:
+                listener.on_step(state.step - 1, outcome.losses, trainer.learning_rate)
+            if outcome.stop or self._may_leave():
+                self._stop()
+            if outcome.time_is_up:
+                state.planned_steps = state.step
+            elif self._settings.max_time and state.step == _PACE_STEPS:
+                self._plan()
+            if self._settings.checkpoint_every and state.step % self._settings.checkpoint_every == 0:
+                self._save()
+
+    def _validate_epoch(self) -> None:
+        """Validates; remembers the best epoch; writes a checkpoint; tells the listeners."""
+        state, trainer = self.state, self._trainer
+        with trainer.model.averaged():
+            found = self._validated()
+            if found is not None:
+                result = self._epoch_result(found[0])
+                self._compare(result, found[1])
+        if found is None:
+            self._stop()
+        state.close_epoch(result)
+        self._plan()
+        self._save()
+        for listener in self.listeners:
+            listener.on_epoch(result, found[1])
+        if self._may_leave():
+            self._stop()
+
+    def _validated(self) -> tuple[Validation, ImageDetections] | None:
+        """Validation with the weights as they are; None when a signal ended it before."""
+        begun = time.monotonic()
+        try:
+            found = self._trainer.validate(self._leave_if_asked)
+        except _LeaveError:
+            return None
+        self._validation_seconds = time.monotonic() - begun
+        return found
+
+    def _leave_if_asked(self) -> None:
+        if self._may_leave():
+            raise _LeaveError
+
+    def _may_leave(self) -> bool:
+        """Whether to stop at once; of several hosts, all learn of a signal in the next step, and stop after it."""
+        return self._stop_requests.received is not None and self._devices.cluster.num_hosts == 1
+
+    def _epoch_result(self, validation: Validation) -> EpochResult:
+        state = self.state
+        means = {name: total / state.epoch_steps for name, total in state.epoch_losses.items()}
+        return EpochResult(
+            epoch=len(state.history),
+            loss=means["loss"],
+            localization_loss=means["localization"],
+            classification_loss=means["classification"],
+            learning_rate=self._trainer.learning_rate,
+            samples_per_second=state.epoch_steps * self._settings.batch_size / state.epoch_seconds,
+            input_bound=state.waiting_seconds / state.epoch_seconds,
+            memory_bytes=psutil.Process().memory_info().rss,
+            validation=validation,
+        )
+
+    def _compare(self, result: EpochResult, detections: ImageDetections) -> None:
+        """Counts epochs without improvement; keeps the weights, as they are now, of the best one."""
+        state, settings = self.state, self._settings
+        best = state.best
+        gain = math.inf if best is None else objective.gain(settings.objective, result.validation, best.validation)
+        state.stale_epochs = 0 if gain > settings.early_stopping_min_delta else state.stale_epochs + 1
+        if best is None or objective.is_better(settings.objective, result.validation, best.validation):
+            state.best_epoch, state.best_step = result.epoch, state.step
+            if self._devices.cluster.is_chief:
+                self._checkpoints.save_best(self._trainer.model.detector, detections, state.step)
+
+    def _plan(self) -> None:
+        """Fits the number of steps, and with it the schedule of the learning rate, to the time that is left."""
+        state, spe = self.state, self._trainer.steps_per_epoch
+        limit, steps_seconds = self._settings.max_time, self._pace.seconds_left(spe, 0)
+        if limit is None or steps_seconds is None:
+            return
+        left = limit - self._seconds() - self._export_seconds()
+        fitting = state.step + max(int(left / (steps_seconds + self._validation_seconds) * spe), 0)
+        planned = int(self._devices.agreed(min(fitting, self._trainer.total_steps)))
+        if planned != state.planned_steps:
+            self._tell(f"time:       {planned / spe:.1f} of {self._settings.epochs} epochs fit into {limit:g} s")
+        state.planned_steps = planned
+        self._trainer.model.set_total_steps(planned)
+
+    def _time_is_up(self) -> bool:
+        """Whether a validation and the export are all that there is time for."""
+        limit = self._settings.max_time
+        return limit is not None and self._seconds() + self._validation_seconds + self._export_seconds() >= limit
+
+    def _export_seconds(self) -> float:
+        """Building the model again, for the export, takes about as long as building it took."""
+        return _EXPORT_SECONDS + self._preparation
+
+    def _seconds(self) -> float:
+        return self._earlier_seconds + time.monotonic() - self._started
+
+    def _save(self) -> None:
+        if self._devices.cluster.is_chief:
+            self.state.seconds = self._seconds()
+            self._checkpoints.save(self._trainer.model, self.state)
+
+    def _stop(self) -> NoReturn:
+        """Writes a checkpoint and ends the run.
+
+        Raises:
+          StoppedError: always.
+        """
+        self._save()
+        number = self._stop_requests.received or signal.SIGTERM  # another host's
+        state = self.state
+        raise errors.StoppedError(
+            f"stopped by {signal.Signals(number).name} after step {state.step} of {state.planned_steps}; the same "
+            f"command goes on from there, with the checkpoint in {str(self._checkpoints.folder)!r}",
+            number,
+        )
+
+
+class _LeaveError(Exception):
+    """A validation is to be left before its end."""
