@@ -106,6 +106,7 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
     from tfod_transfer.training.trainer import Trainer
 
     devices = strategy.find_devices(settings, hosts)
+    stop_requests.handle_again()
     processor = strategy.processor_in_use()
     policy = execution.choose(spec, processor, settings.to_dict())
     with devices.strategy.scope():
@@ -135,7 +136,7 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
 
 def _train(
     trainer: Trainer, kept: RunCheckpoints, events: pathlib.Path, stop_requests: StopRequests, started: float
-) -> TrainingResult:
+) -> TrainingResult | None:
     from tfod_transfer.training.console import Console
     from tfod_transfer.training.run import Run
     from tfod_transfer.training.tensorboard import TensorBoardEvents

@@ -123,7 +123,9 @@ class Outcome:
 
     def finish(self) -> TrainingResult:
         with self._checkpoints.opened():
-            return self.run.finish()
+            result = self.run.finish()
+        assert result is not None
+        return result
 
 
 @pytest.mark.parametrize(

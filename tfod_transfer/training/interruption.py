@@ -24,7 +24,7 @@ class StopRequests:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._deferring = False
+        self._handles = self._deferring = False
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
@@ -35,12 +35,21 @@ class StopRequests:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._handles = True
+        self.handle_again()
         try:
             yield
         finally:
+            self._handles = False
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def handle_again(self) -> None:
+        """Takes the signals back from libraries that took them: TensorFlow does, for SIGTERM, with several hosts."""
+        if self._handles:
+            for number in _SIGNALS:
+                signal.signal(number, self._handle)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:

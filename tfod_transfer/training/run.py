@@ -68,8 +68,11 @@ class Run:
         self._validation_seconds = 0.0
         self.state = RunState(planned_steps=trainer.total_steps)
 
-    def finish(self) -> TrainingResult:
+    def finish(self) -> TrainingResult | None:
         """Goes on to the end; leaves the detector with the best epoch's weights.
+
+        Returns:
+          What the run gave; None on hosts other than the first, which alone has the best weights.
 
         Raises:
           StoppedError: a signal asked for it; where training had begun, the checkpoint of the last step is written.
@@ -83,19 +86,19 @@ class Run:
                 found = self._validated()
                 if found is None:
                     self._stop()
-                state.before, detections = found
+                state.before, _ = found
                 self._save()
             batches = self._batches()
             while not self._is_over():
                 self._train_epoch(batches)
                 self._validate_epoch()
-        final = state.before
+        if not self._devices.cluster.is_chief:
+            return None
         if state.best is not None:
             final = state.best.validation
-            if self._devices.cluster.is_chief:
-                detections = self._checkpoints.restore_best(trainer.model.detector, state)
-        elif self._earlier_seconds:  # validated in an earlier start
-            _, detections = trainer.validate()
+            detections = self._checkpoints.restore_best(trainer.model.detector, state)
+        else:
+            final, detections = trainer.validate()
         return TrainingResult(state.before, state.history, state.best, final, detections, self._seconds())
 
     @contextlib.contextmanager
