@@ -104,7 +104,7 @@ def losses(record: dict[str, Any]) -> dict[str, float]:
 def assert_trained_one_epoch(model_id: str, model_dir: pathlib.Path, done: Done, metrics: dict[str, Any]) -> None:
     """The artifact is whole, every figure finite, the execution the one that is chosen for this machine."""
     policy = policy_of(model_id)
-    assert f"execution:  {policy}\n" in done.output
+    assert f"execution:  {policy}; 1 device\n" in done.output
     assert "training:   1 epochs, batch 2, " in done.output
     assert {path.name for path in model_dir.iterdir()} == {
         "1", "labels_info.json", "__model_info__.json", "checkpoint", "metrics.json", "hyperparameters.json",
