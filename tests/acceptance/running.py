@@ -12,6 +12,13 @@ from collections.abc import Callable, Sequence
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
 
+# What is in the folder that a training leaves.
+ARTIFACT_FILES = {
+    *("1", "labels_info.json", "__model_info__.json", "checkpoint", "run.json", "hyperparameters.json"),
+    *("metrics.json", "report.html", "model_card.md", "predictions", "tensorboard"),
+    *("restore.json", "restore.txt", "findings.json", "split.json"),
+}
+
 Command = Callable[..., "Done"]
 
 

@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from running import DEMO, ROOT, Command, Done
+from running import ARTIFACT_FILES, DEMO, ROOT, Command, Done
 
 from tfod_transfer.demo import shapes
 
@@ -35,11 +35,7 @@ def copy_of_training(drawn: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Pat
 
 def test_fit_leaves_a_whole_artifact(fitted: Fitted) -> None:
     folder, done = fitted
-    assert {path.name for path in folder.iterdir()} == {
-        "1", "labels_info.json", "__model_info__.json", "checkpoint", "metrics.json", "hyperparameters.json",
-        "restore.json", "restore.txt", "findings.json", "split.json", "predictions", "run.json", "report.html",
-        "model_card.md", "tensorboard",
-    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == ARTIFACT_FILES
     assert json.loads((folder / "labels_info.json").read_text()) == {"labels": ["N/A", *shapes.TARGET_CLASSES]}
     info = json.loads((folder / "__model_info__.json").read_text())
     assert (info["model_name"], info["image_size"], info["finetuned"]) == (DEMO, [160, 160, 3], True)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from running import DEMO, Command, Done
+from running import ARTIFACT_FILES, DEMO, Command, Done
 
 from tfod_transfer import execution, registry
 
@@ -106,10 +106,7 @@ def assert_trained_one_epoch(model_id: str, model_dir: pathlib.Path, done: Done,
     policy = policy_of(model_id)
     assert f"execution:  {policy}; 1 device\n" in done.output
     assert "training:   1 epochs, batch 2, " in done.output
-    assert {path.name for path in model_dir.iterdir()} == {
-        "1", "labels_info.json", "__model_info__.json", "checkpoint", "metrics.json", "hyperparameters.json",
-        "restore.json", "restore.txt", "findings.json", "split.json", "predictions",
-    }  # fmt: skip
+    assert {path.name for path in model_dir.iterdir()} == ARTIFACT_FILES
     info, size = read(model_dir / "__model_info__.json"), registry.load_registry().get(model_id).input_size
     assert (info["model_name"], info["image_size"], info["finetuned"]) == (model_id, [size, size, 3], True)
     assert info["precision"] == policy.export_precision
