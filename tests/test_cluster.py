@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,16 @@ def test_hosts_of_one_job_agree_on_their_numbers() -> None:
     assert len({json.dumps(json.loads(cluster.config_for(hosts, host))["cluster"]) for host in hosts}) == 1
     with pytest.raises(errors.UsageError, match="algo-3"):
         cluster.config_for(hosts, "algo-3")
+
+
+@pytest.mark.parametrize(("text", "teardown"), [("", True), ("[]", True), (config(TWO, "worker", 0), False)])
+def test_one_of_several_hosts_leaves_at_once(text: str, teardown: bool) -> None:
+    program = (
+        "import atexit\nfrom tfod_transfer import cluster\natexit.register(lambda: print('teardown'))\n"
+        "print('last line', end=' ')\ncluster.leave(143)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env={"TF_CONFIG": text}
+    )
+    assert done.returncode == 143, done.stderr
+    assert done.stdout.split() == ["last", "line", *(["teardown"] if teardown else [])]

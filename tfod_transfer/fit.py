@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -177,4 +176,4 @@ def _parser() -> cli.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    cluster.leave(cli.run(main))

@@ -261,6 +261,7 @@ class Run:
           StoppedError: always.
         """
         self._save()
+        self._devices.wait_for_all()
         number = self._stop_requests.received or signal.SIGTERM  # another host's
         state = self.state
         raise errors.StoppedError(
