@@ -3,6 +3,7 @@
 1/                     SavedModel (a numeric version folder, as TF Serving wants it)
 labels_info.json       {"labels": ["N/A", label of class 1, …]}, 1-based as SageMaker's clients expect
 __model_info__.json    model_id, image size, whether fine-tuned, class names and category ids; written last
+code/inference.py      what SageMaker's TensorFlow Serving container answers requests with
 checkpoint/            weights under the zoo's keys, for incremental training
 run.json               what decided the run's result: the same command again finds it done
 metrics.json  hyperparameters.json  restore.json  restore.txt  findings.json  split.json  predictions/*.jpg
@@ -28,6 +29,7 @@ LABELS_FILE = "labels_info.json"
 INFO_FILE = "__model_info__.json"
 RUN_FILE = "run.json"
 VERSION_FOLDER = "1"
+CODE_FOLDER = "code"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
 
 # What is in the folder that a training leaves.
 ARTIFACT_FILES = {
-    *("1", "labels_info.json", "__model_info__.json", "checkpoint", "run.json", "hyperparameters.json"),
+    *("1", "labels_info.json", "__model_info__.json", "checkpoint", "code", "run.json", "hyperparameters.json"),
     *("metrics.json", "report.html", "model_card.md", "predictions", "tensorboard"),
     *("restore.json", "restore.txt", "findings.json", "split.json"),
 }

@@ -174,7 +174,7 @@ def _serving_request(body: bytes) -> str:
             f"the request says that it is {JSON_CONTENT_TYPE} and is not ({error}); send the bytes of an image as "
             f"{_IMAGE}."
         ) from error
-    if not isinstance(request, dict) or not {"instances", "inputs"} & request.keys():
+    if not isinstance(request, dict) or not {"instances", "inputs", "examples"} & request.keys():
         raise RequestError(
             'the request is JSON and not of TensorFlow Serving\'s form; expected {"instances": [{"image_bytes": '
             '{"b64": "…"}}, …]}, or the bytes of an image as ' + _IMAGE + "."

@@ -21,7 +21,7 @@ from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling import zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector
-from tfod_transfer.serving import signatures
+from tfod_transfer.serving import inference, signatures
 from tfod_transfer.serving.loaded import LoadedDetector
 from tfod_transfer.training import reporting
 from tfod_transfer.training.restoring import Restored
@@ -93,6 +93,8 @@ def export(
         _draw_predictions(folder / "predictions", data.validation, result.detections)
         if events.is_dir():
             shutil.copytree(events, folder / "tensorboard")
+    (folder / artifact.CODE_FOLDER).mkdir()
+    shutil.copyfile(inference.__file__, folder / artifact.CODE_FOLDER / "inference.py")
     artifact.write_info(folder, info)
     return diagnosis
 
