@@ -92,7 +92,8 @@ def test_the_top_layer_alone_trains_on_images_as_they_are(given: dict[str, objec
 
 def test_only_the_recipes_learning_rate_follows_the_batch_size() -> None:
     recipe = {"learning_rate": 0.01, "reference_batch_size": 8}
-    assert hyperparameters.resolve({"batch_size": 2}, recipe).learning_rate == pytest.approx(0.0025)
+    assert hyperparameters.resolve({"batch_size": 2}, recipe).learning_rate == pytest.approx(0.005)
+    assert hyperparameters.resolve({"batch_size": 2, "optimizer": "sgd"}, recipe).learning_rate == pytest.approx(0.0025)
     assert hyperparameters.resolve({"batch_size": 2, "learning_rate": 0.01}, recipe).learning_rate == 0.01
 
 
@@ -111,7 +112,7 @@ def test_documented_defaults_are_fifteen_texts() -> None:
 
 
 def test_documented_defaults_given_back_change_nothing() -> None:
-    recipe = {"learning_rate": 0.001, "reference_batch_size": 8, "batch_size": 4}
+    recipe = {"learning_rate": 0.001, "reference_batch_size": 8, "batch_size": 2}
     defaults = hyperparameters.documented_defaults(recipe)
     assert defaults["learning_rate"] == "0.0005"
     assert hyperparameters.resolve(defaults, recipe) == hyperparameters.resolve({}, recipe)

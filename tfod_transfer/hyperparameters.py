@@ -20,6 +20,7 @@ Origin = Literal["given", "recipe", "default"]
 
 
 OPTIMIZERS = ("adam", "sgd", "nesterov", "rmsprop", "adagrad", "adadelta")
+PLAIN_OPTIMIZERS = ("sgd", "nesterov")  # whose steps are as long as the gradient
 SCHEDULES = ("cosine", "constant", "step")
 OBJECTIVES = ("mAP", "mAP50", "mAP75", "AR", "loss", "localization", "classification")
 
@@ -55,7 +56,8 @@ class Hyperparameters:
     )
     learning_rate: float = hyperparameter(
         0.001,
-        "highest learning rate; the recipe's value is scaled by batch_size / reference_batch_size, a given one is not",
+        "highest learning rate; the recipe's value is scaled by batch_size / reference_batch_size (by the square root "
+        "of it, save with sgd and nesterov), a given one is not",
         minimum=0,
         maximum=1,
         documented=True,
@@ -205,8 +207,8 @@ def resolve(
     advised = _parsed(recipe or {}, None)
     hyperparameters = Hyperparameters(**{**advised, **explicit})
     if "learning_rate" in advised and "learning_rate" not in explicit:
-        scale = hyperparameters.batch_size / hyperparameters.reference_batch_size
-        hyperparameters = dataclasses.replace(hyperparameters, learning_rate=hyperparameters.learning_rate * scale)
+        rate = hyperparameters.learning_rate * _batch_scale(hyperparameters)
+        hyperparameters = dataclasses.replace(hyperparameters, learning_rate=rate)
     if hyperparameters.cache == "disk" and not hyperparameters.cache_dir:
         raise errors.UsageError("cache=disk needs cache_dir, a folder for the decoded images.")
     run_shares(hyperparameters.learning_rate_steps)
@@ -218,6 +220,16 @@ def resolve(
     if hyperparameters.train_only_on_top_layer and "augmentation" not in explicit:  # see training/frozen_features.py
         hyperparameters = dataclasses.replace(hyperparameters, augmentation="none")
     return hyperparameters
+
+
+def _batch_scale(hyperparameters: Hyperparameters) -> float:
+    """What the recipe's learning rate is multiplied with.
+
+    Optimizers that divide gradients by their past size follow a square-root rule (Malladi et al., On the SDEs and
+    Scaling Rules for Adaptive Gradient Algorithms, 2022).
+    """
+    scale = hyperparameters.batch_size / hyperparameters.reference_batch_size
+    return scale if hyperparameters.optimizer in PLAIN_OPTIMIZERS else math.sqrt(scale)
 
 
 def run_shares(text: str) -> tuple[float, ...]:
