@@ -1,10 +1,10 @@
-"""Names of the pictures that predict writes."""
+"""What predict refuses, and the names of the pictures that it writes."""
 
 from __future__ import annotations
 
 import pytest
 
-from tfod_transfer import predict
+from tfod_transfer import errors, predict
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from tfod_transfer import predict
 )
 def test_pictures_have_different_names(paths: list[str], names: list[str]) -> None:
     assert predict._picture_names(paths) == names
+
+
+def test_annotations_are_for_coco_results() -> None:
+    with pytest.raises(errors.UsageError, match=r"--annotations .* for --format coco; leave it out"):
+        predict.main(["no_model", "1.jpg", "--output_dir", "out", "--annotations", "annotations.json"])

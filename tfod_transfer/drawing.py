@@ -5,17 +5,14 @@ Text and lines grow with the picture, so draw on a picture at the size at which 
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import pathlib
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from tfod_transfer import lettering
 from tfod_transfer.data.image_files import open_upright
 
 __all__ = ["draw_boxes", "fit", "mosaic", "open_upright", "side_by_side"]
@@ -65,8 +62,8 @@ def draw_boxes(
     for row in reversed(large_first):  # small boxes have the least room for their names
         name = " ".join(labels[row].split())  # one line, whatever it holds
         if name:
-            text = name if scores is None else f"{name} {scores[row]:.2f}"
-            taken.append(_write(draw, canvas.size, corners[row], text, colors[row], size, taken))
+            score = "" if scores is None else f" {scores[row]:.2f}"
+            taken.append(_write(draw, canvas.size, corners[row], name, score, colors[row], size, taken))
     return canvas
 
 
@@ -80,7 +77,8 @@ def side_by_side(
     draw = ImageDraw.Draw(canvas)
     for picture, title, x in ((left, titles[0], 0), (right, titles[1], left.width + gap)):
         canvas.paste(picture, (x, bar))
-        draw.text((x + gap, bar / 2), title, fill=_WHITE, font=_font(size), anchor="lm")
+        text, font = lettering.fitted(title, "", size, picture.width)
+        draw.text((x + gap, bar / 2), text, fill=_WHITE, font=font, anchor="lm")
     return canvas
 
 
@@ -126,13 +124,15 @@ def _write(
     draw: ImageDraw.ImageDraw,
     canvas: tuple[int, int],
     corners: npt.NDArray[np.float64],
-    text: str,
+    name: str,
+    score: str,
     color: Color,
     size: int,
     taken: list[Rectangle],
 ) -> Rectangle:
-    """Writes a name beside its box, where it covers the fewest other names, and returns the place."""
-    font, margin = _font(size), max(1, size // 6)
+    """Writes a name and its score beside its box, where they cover the fewest others, and returns the place."""
+    margin = max(1, size // 6)
+    text, font = lettering.fitted(name, score, size, canvas[0] - 2 * margin)
     width = draw.textlength(text, font=font) + 2 * margin
     height = 1.25 * size
     left, top, right, bottom = (float(value) for value in corners)
@@ -169,14 +169,3 @@ def _distinct_colors(labels: Sequence[str]) -> dict[str, Color]:
 def _text_size(image: Image.Image) -> int:
     """Height of text in pixels: readable at 320 pixels, in proportion from 640."""
     return max(12, round(0.018 * max(image.size)))
-
-
-@functools.lru_cache(maxsize=32)
-def _font(size: int) -> Any:
-    """DejaVu Sans, which matplotlib carries (Latin, Greek, Cyrillic, ...), or Pillow's own font without matplotlib."""
-    spec = importlib.util.find_spec("matplotlib")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        file = pathlib.Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if file.is_file():
-            return ImageFont.truetype(str(file), size)
-    return ImageFont.load_default(size)

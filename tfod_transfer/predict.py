@@ -1,7 +1,8 @@
 """Runs a model on images: `python -m tfod_transfer.predict MODEL IMAGES… --output_dir DIR`.
 
 MODEL is an artifact (the --model_dir of a finished fit), or the model_id of a model that can only be run.
-Writes predictions.jsonl, one line an image, and one drawn picture an image.
+IMAGES are files, folders, patterns ('photographs/**/*.jpg', quoted) and addresses (s3://bucket/prefix).
+Writes predictions.jsonl, one line an image (or predictions.json, COCO's results), and one drawn picture an image.
 """
 
 from __future__ import annotations
@@ -11,50 +12,76 @@ import itertools
 import json
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from tfod_transfer import cli, errors
+from tfod_transfer import cli, coco_results, errors, image_arguments
+from tfod_transfer.image_arguments import GivenImage
 from tfod_transfer.serving import runnable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = {"jsonl": "predictions.jsonl", "coco": "predictions.json"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Predicts, draws, writes; an unreadable image is named and makes the exit status 2 after the others are done."""
     options = _parser().parse_args(argv)
+    if options.annotations is not None and options.format != "coco":
+        raise errors.UsageError("--annotations says which image_id an image has, for --format coco; leave it out.")
     model = runnable.find(options.model, options.pretrained)
-    readable, problems = _check(_image_files(options.images))
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    if not readable:
-        return cli.EXIT_ERROR
-
-    from tfod_transfer import drawing
-    from tfod_transfer.data import image_files
-
-    output = pathlib.Path(options.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    detector = model.load()
-    with (output / "predictions.jsonl").open("w", encoding="utf-8") as lines:
-        pictures = _picture_names(readable)
-        for path, picture_name, found in zip(readable, pictures, detector.detect_files(readable), strict=True):
-            kept = (found.scores[0] > 0) & (found.scores[0] >= options.score_threshold)
-            record = _record(path, found.boxes[0][kept], found.classes[0][kept], found.scores[0][kept], model.labels)
-            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
-            drawn = [i for i, score in enumerate(record["scores"]) if score >= options.draw_threshold]
-            names = [record["class_names"][i] for i in drawn]
-            scores = [record["scores"][i] for i in drawn]
-            picture = drawing.draw_boxes(image_files.open_upright(path), found.boxes[0][kept][drawn], names, scores)
-            picture.save(output / f"{picture_name}.jpg", quality=90)
-            listed = ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True)) or "nothing"
-            print(f"{path}: {listed}", flush=True)
-    print(f"wrote {output / 'predictions.jsonl'} and {len(readable)} pictures")
+    with tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
+        readable, problems = _check(image_arguments.find(options.images, pathlib.Path(scratch)))
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        if readable:
+            _predict(model, readable, options)
     return cli.EXIT_ERROR if problems else 0
 
 
-def _record(path: str, boxes: Any, classes: Any, scores: Any, labels: list[str]) -> dict[str, Any]:
+def _predict(model: runnable.Runnable, images: Sequence[GivenImage], options: Any) -> None:
+    names = [image.name for image in images]
+    ids = coco_results.image_ids(names, options.annotations) if options.format == "coco" else names
+    output = pathlib.Path(options.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / FORMATS[options.format]
+    results: list[dict[str, Any]] = []
+    from tfod_transfer.data import image_files
+
+    detections = model.load().detect_files([image.path for image in images])
+    with file.open("w", encoding="utf-8") as lines:
+        for image, key, picture_name, found in zip(images, ids, _picture_names(names), detections, strict=True):
+            kept = (found.scores[0] > 0) & (found.scores[0] >= options.score_threshold)
+            boxes, classes, scores = found.boxes[0][kept], found.classes[0][kept], found.scores[0][kept]
+            picture = image_files.open_upright(image.path)
+            if options.format == "coco":
+                categories = [model.category_ids[index] for index in classes]
+                results += coco_results.rows(key, picture.size, boxes, categories, scores)
+            else:
+                record = _record(image.name, boxes, classes, scores, model.labels)
+                lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+            clear = scores >= options.draw_threshold
+            called = [model.labels[index + 1] for index in classes[clear]]
+            _draw(picture, boxes[clear], called, scores[clear]).save(output / f"{picture_name}.jpg", quality=90)
+            listed = ", ".join(f"{name} {score:.2f}" for name, score in zip(called, scores[clear], strict=True))
+            print(f"{image.name}: {listed or 'nothing'}", flush=True)
+        if options.format == "coco":
+            json.dump(results, lines)
+    print(f"wrote {file} and {len(images)} pictures")
+
+
+def _draw(picture: Image.Image, boxes: Any, names: list[str], scores: Any) -> Image.Image:
+    from tfod_transfer import drawing
+
+    return drawing.draw_boxes(picture, boxes, names, [float(score) for score in scores])
+
+
+def _record(name: str, boxes: Any, classes: Any, scores: Any, labels: list[str]) -> dict[str, Any]:
     """One line of predictions.jsonl, in SageMaker's form: boxes (xmin, ymin, xmax, ymax), 1-based classes."""
     return {
-        "image": path,
+        "image": name,
         "normalized_boxes": [[round(float(box[i]), 6) for i in (1, 0, 3, 2)] for box in boxes],
         "classes": [float(index + 1) for index in classes],
         "scores": [round(float(score), 6) for score in scores],
@@ -63,32 +90,17 @@ def _record(path: str, boxes: Any, classes: Any, scores: Any, labels: list[str])
     }
 
 
-def _image_files(arguments: Iterable[str]) -> list[str]:
-    """The files that are named, and those of the folders that are named, sorted."""
-    files: list[str] = []
-    for argument in arguments:
-        path = pathlib.Path(argument)
-        if path.is_dir():
-            inside = sorted(str(each) for each in path.iterdir() if each.is_file())
-            if not inside:
-                raise errors.DataError(f"the folder {argument!r} holds no images.")
-            files += inside
-        else:
-            files.append(argument)
-    return files
-
-
-def _check(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits paths into readable images and sentences about the others."""
+def _check(images: Sequence[GivenImage]) -> tuple[list[GivenImage], list[str]]:
+    """Splits images into readable ones and sentences about the others."""
     from tfod_transfer.data import image_files
 
     readable, problems = [], []
-    for path in paths:
-        problem = image_files.problem_with(path)
-        if problem is None:
-            readable.append(path)
+    found = image_files.check_images([image.path for image in images])
+    for image, header in zip(images, found, strict=True):
+        if isinstance(header, image_files.ImageProblem):
+            problems.append(f"{image.name}: {header.message}")
         else:
-            problems.append(problem)
+            readable.append(image)
     return readable, problems
 
 
@@ -112,8 +124,14 @@ def _parser() -> cli.ArgumentParser:
     parser.add_argument(
         "model", metavar="MODEL", help="the --model_dir of a finished fit, or the model_id of an inference-only model"
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="image files, or folders of them")
-    parser.add_argument("--output_dir", required=True, metavar="DIR", help="where predictions.jsonl and pictures go")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders, quoted patterns, addresses")
+    parser.add_argument("--output_dir", required=True, metavar="DIR", help="where predictions and pictures go")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="of the predictions [default: jsonl]")
+    parser.add_argument(
+        "--annotations",
+        metavar="FILE",
+        help="for --format coco: has the image_id of each file_name [default: the number that a file's name ends with]",
+    )
     parser.add_argument(
         "--pretrained", metavar="PATH", help="SavedModel folder or .tar.gz of MODEL, in place of a download"
     )

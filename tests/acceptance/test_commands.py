@@ -117,6 +117,31 @@ def test_predict_draws_and_writes(
     assert {path.stem for path in (tmp_path / "out").glob("*.jpg")} == {path.stem for path in images}
 
 
+def test_predict_takes_a_pattern_and_writes_coco_results(
+    fitted: Fitted, drawn: pathlib.Path, command: Command, tmp_path: pathlib.Path
+) -> None:
+    annotations = drawn / "validation" / "annotations.json"
+    content = json.loads(annotations.read_text())
+    done = command(
+        "predict",
+        *(fitted[0], drawn / "validation" / "**" / "*1.*", "--output_dir", tmp_path),
+        *("--format", "coco", "--annotations", annotations, "--score_threshold", 0.1),
+    )
+    assert done.status == 0, done.error
+    images = {image["id"]: image for image in content["images"] if "1." in image["file_name"]}
+    results = json.loads((tmp_path / "predictions.json").read_text())
+    assert {result["image_id"] for result in results} == set(images)
+    assert {result["category_id"] for result in results} <= {each["id"] for each in content["categories"]}
+    for result in results:
+        left, top, width, height = result["bbox"]
+        image = images[result["image_id"]]
+        assert min(left, top) >= 0
+        assert 1 < width <= image["width"] - left + 0.01
+        assert 1 < height <= image["height"] - top + 0.01
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".jpg"}
+    assert len(list(tmp_path.iterdir())) == 1 + len(images)
+
+
 def test_incremental_training_keeps_the_rows_it_knows(fitted: Fitted, command: Command, tmp_path: pathlib.Path) -> None:
     classes = ("arrow", "cross", "star")  # two known, in another order, and a new one
     shapes.generate(tmp_path / "data", classes, 16, seed=5)

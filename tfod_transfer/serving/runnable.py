@@ -27,10 +27,12 @@ class Runnable:
 
     Attributes:
       labels: 1-based, "N/A" first and at holes.
+      category_ids: of each class 0..K-1, as its training annotations have them.
       load: gets it, from the network if need be, and loads it.
     """
 
     labels: list[str]
+    category_ids: Sequence[int | str]
     load: Callable[[], Detector]
 
 
@@ -71,7 +73,7 @@ def _artifact(found: artifact.Artifact) -> Runnable:
 
         return LoadedDetector(found.saved_model)
 
-    return Runnable(found.info.labels, load)
+    return Runnable(found.info.labels, found.info.category_ids, load)
 
 
 def _saved_model(spec: registry.SavedModelSpec, pretrained: str | None) -> Runnable:
@@ -84,4 +86,5 @@ def _saved_model(spec: registry.SavedModelSpec, pretrained: str | None) -> Runna
 
         return ApiSavedModel(source.folder, len(spec.class_names))
 
-    return Runnable(["N/A", *(name or "N/A" for name in spec.class_names)], load)
+    labels = ["N/A", *(name or "N/A" for name in spec.class_names)]
+    return Runnable(labels, range(1, len(labels)), load)
