@@ -140,6 +140,20 @@ def test_the_best_stays_as_long_as_a_checkpoint_speaks_of_it(tmp_path: pathlib.P
 @pytest.mark.parametrize("cut", ["state", "rename", "pointer"])
 def test_a_write_that_is_cut_short_leaves_the_one_before(
     cut: str, kept: RunCheckpoints, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o002, 0o775), (0o077, 0o700)], ids=oct)
+def test_folders_are_for_whom_the_umask_says(umask: int, mode: int, tmp_path: pathlib.Path) -> None:
+    before = os.umask(umask)
+    try:
+        kept = RunCheckpoints(tmp_path / "run", IDENTITY)
+        with kept.opened():
+            kept.save_best(Model(), detections(0.5), 10)
+            kept.save(Model(), dataclasses.replace(state(10), best_epoch=0, best_step=10))
+    finally:
+        os.umask(before)
+    folders = [kept.folder, *(path for path in kept.folder.iterdir() if path.is_dir())]
+    assert [oct(path.stat().st_mode & 0o777) for path in folders] == [oct(mode)] * 3
+
+
 ) -> None:
     class KilledError(BaseException):
         pass

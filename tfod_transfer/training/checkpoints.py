@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -199,7 +198,7 @@ class RunCheckpoints:
 @contextlib.contextmanager
 def _replacing_folder(final: pathlib.Path) -> Iterator[pathlib.Path]:
     """A scratch folder that becomes `final` at the end of the block, whole and on the disk."""
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    scratch = artifact.scratch_beside(final)
     try:
         yield scratch
         artifact.sync(scratch)
