@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -25,6 +26,17 @@ def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
     assert loaded.info == INFO
     assert loaded.saved_model == str(tmp_path / "new" / "model" / "1")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o002, 0o775), (0o077, 0o700)], ids=oct)
+def test_its_folder_is_for_whom_the_umask_says(umask: int, mode: int, tmp_path: pathlib.Path) -> None:
+    before = os.umask(umask)
+    try:
+        with artifact.writing(tmp_path / "model", overwrite=False) as folder:
+            _write(folder)
+    finally:
+        os.umask(before)
+    assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in ("model", "model/1")] == [oct(mode)] * 2
 
 
 def test_labels_are_one_based_with_holes(tmp_path: pathlib.Path) -> None:

@@ -17,8 +17,8 @@ import dataclasses
 import json
 import os
 import pathlib
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,13 +171,20 @@ def writing(folder: str | os.PathLike[str], overwrite: bool) -> Iterator[pathlib
     final.parent.mkdir(parents=True, exist_ok=True)
     for scrap in (*final.parent.glob(f".{final.name}.partial-*"), *final.parent.glob(f".{final.name}.replaced-*")):
         shutil.rmtree(scrap, ignore_errors=True)  # of a process that was killed here
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}.partial-", dir=final.parent))
+    scratch = scratch_beside(final, "partial-")
     try:
         yield scratch
         sync(scratch)
         _move_into_place(scratch, final)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_beside(final: pathlib.Path, kind: str = "") -> pathlib.Path:
+    """Makes an empty folder beside `final`, with a name of its own, and for whom the umask says."""
+    scratch = final.with_name(f".{final.name}.{kind}{secrets.token_hex(4)}")  # mkdtemp's is for this user alone
+    scratch.mkdir()
+    return scratch
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -192,7 +199,6 @@ def write_info(folder: pathlib.Path, info: ModelInfo) -> None:
 
 
 def _move_into_place(scratch: pathlib.Path, final: pathlib.Path) -> None:
-    scratch.chmod(0o755)
     if final.is_mount():  # SageMaker mounts its model folder: it cannot be renamed over, only filled
         for child in list(final.iterdir()):
             _remove(child)

@@ -6,15 +6,21 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tfod_transfer import errors
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+_NODE_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:.*", re.DOTALL)  # what TensorFlow puts around a message
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -84,6 +90,11 @@ def describe_os_error(error: OSError) -> str:
         errno.EROFS: "the file system is read-only; choose another folder",
     }.get(error.errno or 0)
     return what + (advice or error.strerror or str(error))
+
+
+def describe_tf_error(error: tf.errors.OpError) -> str:
+    """The first line of TensorFlow's message without the names of its nodes."""
+    return _NODE_NAMES.sub("", error.message).split("\n")[0].rstrip(". ")
 
 
 def quiet_tensorflow() -> None:

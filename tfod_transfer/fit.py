@@ -113,7 +113,8 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
     tell([f"weights:    {restored.origin}", restored.report.table()])
     tell(progress.settings_lines(settings, options.hyperparameters, spec, policy, str(devices)))
     if data:
-        tell(memory.warnings(spec, processor, policy.precision, settings.batch_size // settings.gradient_accumulation))
+        parts = settings.gradient_accumulation
+        tell(memory.warnings(spec, processor, policy.precision, settings.batch_size, parts))
     trainer = Trainer(detector, data.train, data.validation, settings, devices) if data else None
     tell(trainer.open_input() if trainer else [])
     if options.dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import seven_images
 from seven_images import NUM_IMAGES, assert_same, pipeline_of, taken
 
+from tfod_transfer import errors
 from tfod_transfer.data.dataset import DetectionDataset
 
 
@@ -105,3 +107,31 @@ def test_a_mosaic_is_made_of_images_of_the_data_set(dataset: DetectionDataset) -
     assert (seen > 0).all()
     partners = seen[~np.eye(6, dtype=bool)]
     assert partners.max() < 4 * partners.min() + 8
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_a_step_names_all_its_files_those_of_mosaics_too(dataset: DetectionDataset, sampling: str) -> None:
+    """A file that is not there stops the steps that name it, and no others."""
+    pipeline = pipeline_of(dataset, augmentation="strong", sampling=sampling, batch_size=1, cache="none")
+    rows = [int(pipeline.image_indices_of(step)[0]) for step in range(NUM_IMAGES)]
+    once = [(step, row) for step, row in enumerate(rows) if rows.count(row) == 1]
+    partners = 0
+    for path in map(pathlib.Path, dataset.image_paths):
+        hidden = path.rename(path.with_suffix(".hidden"))
+        for step, row in once:
+            named = pipeline.images_of_step(step)
+            assert named[0] == dataset.image_paths[row]
+            partners += str(path) in named[1:]
+            is_stopped = pytest.raises(errors.DataError, match=f"^{path}: ")
+            with is_stopped if str(path) in named else contextlib.nullcontext(), pipeline.naming_files():
+                pipeline.training_example(row, 0)
+        hidden.rename(path)
+    assert partners > 3
+
+
+def test_a_batch_names_the_bad_file_that_only_a_mosaic_shows(dataset: DetectionDataset) -> None:
+    pipeline = pipeline_of(dataset, augmentation="strong", cache="none")
+    step, path = next((step, path) for step in range(20) for path in pipeline.images_of_step(step)[3:])
+    pathlib.Path(path).write_bytes(b"<html>")
+    with pytest.raises(errors.DataError, match=f"^{path}: "), pipeline.naming_files():
+        taken(pipeline.train_batches(step), 1)

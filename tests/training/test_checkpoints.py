@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable
+import re
+import resource
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -137,6 +140,20 @@ def test_the_best_stays_as_long_as_a_checkpoint_speaks_of_it(tmp_path: pathlib.P
     assert {path.name for path in tmp_path.glob("best-*")} == {"best-00000030"}
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o002, 0o775), (0o077, 0o700)], ids=oct)
+def test_folders_are_for_whom_the_umask_says(umask: int, mode: int, tmp_path: pathlib.Path) -> None:
+    before = os.umask(umask)
+    try:
+        kept = RunCheckpoints(tmp_path / "run", IDENTITY)
+        with kept.opened():
+            kept.save_best(Model(), detections(0.5), 10)
+            kept.save(Model(), dataclasses.replace(state(10), best_epoch=0, best_step=10))
+    finally:
+        os.umask(before)
+    folders = [kept.folder, *(path for path in kept.folder.iterdir() if path.is_dir())]
+    assert [oct(path.stat().st_mode & 0o777) for path in folders] == [oct(mode)] * 3
+
+
 @pytest.mark.parametrize("cut", ["state", "rename", "pointer"])
 def test_a_write_that_is_cut_short_leaves_the_one_before(
     cut: str, kept: RunCheckpoints, monkeypatch: pytest.MonkeyPatch
@@ -194,6 +211,39 @@ def test_a_full_disk_is_one_sentence(kept: RunCheckpoints, monkeypatch: pytest.M
         kept.save(Model(30), state(30))
     monkeypatch.undo()
     assert restored(kept)[1] == 20
+
+
+@contextlib.contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """As on a disk that has no more space."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_tensorflow_cannot_write_or_read_is_told_without_its_nodes(tmp_path: pathlib.Path) -> None:
+    kept = RunCheckpoints(tmp_path, IDENTITY)
+    messages, now = [], dataclasses.replace(state(10), best_epoch=0, best_step=10)
+    with kept.opened():
+        with pytest.raises(errors.CheckpointError, match="File too large") as caught, no_file_beyond(1000):
+            kept.save(Model(), now)
+        messages.append(str(caught.value))
+        kept.save_best(Model(), detections(0.5), 10)
+        kept.save(Model(), now)
+    for folder in (newest(tmp_path), tmp_path / "best-00000010"):
+        flip_a_bit(folder / "variables.data-00000-of-00001")
+    with pytest.raises(errors.CheckpointError, match="none of"):
+        kept.restore(Model(), messages.append)
+    with pytest.raises(errors.CheckpointError, match="the best weights") as caught:
+        kept.restore_best(Model(), now)
+    messages.append(str(caught.value))
+    assert len(messages) == 3
+    for message in messages:
+        assert str(tmp_path) in message
+        assert not re.search(r"\{\{|\[Op:|\n|\.\.$", message), message
 
 
 def test_a_state_survives_json() -> None:

@@ -7,10 +7,10 @@ import pathlib
 import re
 from typing import Any
 
+import noisy_images
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from tfod_transfer import errors, hyperparameters, registry
 from tfod_transfer.data import cache
@@ -63,24 +63,8 @@ def detector(spec: registry.ModelSpec) -> Detector:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
-    """Seven noisy images with a box each."""
-    generator = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("images")
-    paths = [folder / f"{i}.png" for i in range(NUM_IMAGES)]
-    for path in paths:
-        Image.fromarray(generator.integers(0, 256, (50, 70, 3), np.uint8)).save(path)
-    return DetectionDataset(
-        image_paths=[str(path) for path in paths],
-        image_ids=list(range(NUM_IMAGES)),
-        sizes=np.full((NUM_IMAGES, 2), (50, 70), np.int32),
-        orientations=np.ones(NUM_IMAGES, np.uint8),
-        boxes=np.tile(np.float32([0.1, 0.2, 0.6, 0.7]), (NUM_IMAGES, 1)),
-        classes=np.arange(NUM_IMAGES, dtype=np.int32) % 2,
-        is_crowd=np.zeros(NUM_IMAGES, np.bool_),
-        offsets=np.arange(NUM_IMAGES + 1),
-        class_names=("a", "b"),
-        category_ids=(1, 2),
-    )
+    """Seven of them."""
+    return noisy_images.write(tmp_path_factory.mktemp("images"), NUM_IMAGES)
 
 
 def settings_of(**given: Any) -> hyperparameters.Hyperparameters:

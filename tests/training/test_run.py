@@ -261,32 +261,87 @@ class Clock:
     perf_counter = monotonic
 
 
-@pytest.mark.parametrize(
-    ("max_time", "steps"),
-    [
-        (1000, 40),  # enough for all of it
-        (20 + 5 + 3 * 13 + 3, 12),  # an epoch has four steps of 2 s and a validation of 5 s; 20 s are for the export
-        (20 + 10, 1),  # hardly anything
-    ],
-)
-def test_a_time_budget_shortens_the_run(
-    max_time: float, steps: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# Seconds; an epoch has four steps and a validation.
+TRACED, VALIDATION, STEP, EXPORT = 8, 5, 2, 10
+
+
+class Timed(Steps):
+    """Its first validation, which is traced, takes longer than the others."""
+
+    def __init__(self, clock: Clock, **given: Any) -> None:
+        super().__init__([validation(0.1)] * 11, **given)
+        self._clock = clock
+        self._is_traced = False
+
+    def train_step(self, *arguments: Any, **wishes: Any) -> StepOutcome:
+        self._clock.now += STEP
+        return super().train_step(*arguments, **wishes)
+
+    def validate(self, between: Callable[[], None] = lambda: None) -> tuple[Validation, ImageDetections]:
+        self._clock.now += VALIDATION if self._is_traced else TRACED
+        self._is_traced = True
+        return super().validate(between)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(run_module, "time", clock)
     monkeypatch.setattr(run_module, "Pace", lambda: Pace(clock.monotonic))
+    return clock
 
-    class Timed(Steps):
-        def train_step(self, *arguments: Any, **wishes: Any) -> StepOutcome:
-            clock.now += 2
-            return super().train_step(*arguments, **wishes)
 
-        def validate(self, between: Callable[[], None] = lambda: None) -> tuple[Validation, ImageDetections]:
-            clock.now += 5
-            return super().validate(between)
-
-    trainer = Timed([validation(0.1)] * 11, max_time=max_time)
-    result = Outcome(tmp_path, trainer).finish()
-    assert clock.now + 20 <= max_time + 5 + 2  # within a validation and a step
+@pytest.mark.parametrize(
+    ("max_time", "steps"),
+    [
+        pytest.param(1000, 40, id="enough for all of it"),
+        pytest.param(TRACED + 3 * 13 + EXPORT + 1, 12, id="three epochs"),
+        pytest.param(TRACED + 3 * 13 + 2 * STEP + VALIDATION + EXPORT + 1, 14, id="three epochs and a half"),
+        pytest.param(TRACED + 3 * 13 + VALIDATION + EXPORT + 1, 12, id="nothing but a validation more"),
+        pytest.param(TRACED + 3, 1, id="hardly anything"),
+    ],
+)
+def test_a_time_budget_shortens_the_run(max_time: float, steps: int, clock: Clock, tmp_path: pathlib.Path) -> None:
+    trainer = Timed(clock, max_time=max_time)
+    outcome = Outcome(tmp_path, trainer)
+    result = outcome.finish()
     assert len(trainer.steps) == steps
-    assert result.history
+    assert len(result.history) == -(-steps // STEPS_PER_EPOCH)
+    if steps > 1:
+        assert clock.now + EXPORT <= max_time
+    if steps < 40:
+        assert trainer.model.total_steps[-1] == steps  # the learning rate comes to its end
+        assert outcome.told[-1] == f"time:       {steps / 4:.1f} of 10 epochs fit into {max_time:g} s"
+
+
+@pytest.mark.parametrize(
+    ("max_time", "steps"),
+    [
+        pytest.param(100, 15, id="the same budget"),
+        pytest.param(40, 0, id="no time is left"),
+        pytest.param(None, 32, id="no budget any more"),
+    ],
+)
+def test_a_run_that_was_killed_goes_on_under_a_budget(
+    max_time: float | None, steps: int, clock: Clock, tmp_path: pathlib.Path
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def die(step: int) -> None:
+        if step == 2 * STEPS_PER_EPOCH:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Outcome(tmp_path, Timed(clock, max_time=100, on_step=die)).finish()
+    spent = TRACED + 2 * 13  # that a checkpoint knows of
+    trainer = Timed(clock, max_time=max_time)
+    clock.now = 0.0
+    outcome = Outcome(tmp_path, trainer)
+    clock.now += 3  # weights, data
+    result = outcome.finish()
+    assert trainer.steps == list(range(8, 8 + steps))
+    assert result.seconds == spent + clock.now
+    if max_time is not None:
+        assert trainer.model.total_steps[-1] == 8 + steps
+        assert result.seconds + EXPORT <= max(max_time, spent + 3 + EXPORT)

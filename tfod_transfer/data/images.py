@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from tfod_transfer import errors
+from tfod_transfer import cli, errors
 from tfod_transfer.data import cache, decode, resize
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.registry import ModelSpec
-
-_NODE_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:.*", re.DOTALL)  # what TensorFlow puts around a message
 
 
 class Source(Protocol):
@@ -88,12 +85,12 @@ class ImageSource:
                 self._decode(tf.constant(row))
             except tf.errors.OpError as cause:
                 raise errors.DataError(
-                    f"{self._dataset.image_paths[row]}: expected an image that decodes; {plain(cause)}. "
-                    "Put the file right or take it out of the data."
+                    f"{self._dataset.image_paths[row]}: expected an image that decodes; "
+                    f"{cli.describe_tf_error(cause)}. Put the file right or take it out of the data."
                 ) from None
         if self._cache_dir and self._cache_dir in error.message:
             raise errors.UsageError(
-                f"cache_dir: {plain(error)}. Free some space, or choose another folder or cache=none."
+                f"cache_dir: {cli.describe_tf_error(error)}. Free some space, or choose another folder or cache=none."
             ) from None
 
     def _decode_and_store(self, row: tf.Tensor) -> tf.Tensor:
@@ -120,8 +117,3 @@ def identity(dataset: DetectionDataset, row: int, spec: ModelSpec) -> str:
     stat = os.stat(path)
     file = f"{path}\n{stat.st_mtime_ns}\n{stat.st_size}\n{dataset.orientations[row]}"
     return f"{file}\n{resize.identity(spec)}\n{tf.__version__}"
-
-
-def plain(error: tf.errors.OpError) -> str:
-    """The first line of TensorFlow's message without the names of its nodes."""
-    return _NODE_NAMES.sub("", error.message).split("\n")[0].rstrip(". ")

@@ -148,14 +148,19 @@ class InputPipeline:
 
     def image_indices_of(self, step: int) -> npt.NDArray[np.int64]:
         """Returns the rows, int64 [B], of the images in a training batch, without those that mosaics add."""
-        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
-        with tf.device("CPU:0"):
-            draws: npt.NDArray[np.int64] = self._draws_of(tf.constant(epoch, tf.int64))[step_of_epoch].numpy()
-        return draws % len(self._dataset)
+        return self._draws_of_step(step) % len(self._dataset)
 
     def images_of_step(self, step: int) -> list[str]:
-        """Returns the paths of the images in a training batch."""
-        return [self._dataset.image_paths[row] for row in self.image_indices_of(step)]
+        """Returns the paths of the images in a training batch, and then of those that only its mosaics show."""
+        rows = self.image_indices_of(step).tolist()
+        if self._hyperparameters.augmentation == "strong":
+            epoch = step // self.steps_per_epoch
+            with tf.device("CPU:0"):
+                for draw in self._draws_of_step(step):
+                    seed = self._augmentation_seed(tf.constant(draw), tf.constant(epoch, tf.int64))
+                    rows += strong.partners(self._sampling.random_rows, seed).numpy().tolist()
+            rows = list(dict.fromkeys(rows))
+        return [self._dataset.image_paths[row] for row in rows]
 
     @property
     def cache_descriptions(self) -> list[str]:
@@ -177,6 +182,12 @@ class InputPipeline:
                 source.explain(error)
             raise
 
+    def _draws_of_step(self, step: int) -> npt.NDArray[np.int64]:
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        with tf.device("CPU:0"):
+            draws: npt.NDArray[np.int64] = self._draws_of(tf.constant(epoch, tf.int64))[step_of_epoch].numpy()
+        return draws
+
     def _draws_of(self, epoch: tf.Tensor) -> tf.Tensor:
         """The draws (see data/sampling.py) of an epoch's batches, int64 [steps_per_epoch, B].
 
@@ -195,13 +206,16 @@ class InputPipeline:
         row = draw % len(self._dataset)
         if self._hyperparameters.augmentation == "none":
             return self._batchable(self._example(source, row), row, self._sizes[row])
-        seed = tf.stack([tf.constant(self._hyperparameters.seed << 32, tf.int64) + epoch, draw])
+        seed = self._augmentation_seed(draw, epoch)
         if self._hyperparameters.augmentation == "strong":
             photographs = functools.partial(self._photograph, source)
             example = strong.augment(photographs, row, self._sampling.random_rows, seed, self._spec, self.max_boxes)
         else:
             example = self._zoo_example(self._photograph(source, row), seed)
         return self._batchable(example, row, self._sizes[row])
+
+    def _augmentation_seed(self, draw: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        return tf.stack([tf.constant(self._hyperparameters.seed << 32, tf.int64) + epoch, draw])
 
     def _zoo_example(self, photograph: Photograph, seed: tf.Tensor) -> Example:
         """An example, image uint8 [S, S, 3], augmented as when the model was trained.

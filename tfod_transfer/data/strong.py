@@ -62,24 +62,44 @@ def augment(
     show_part = tf.function(
         lambda photograph, size, scales, seed: show(photograph, size, scales, seed, spec), autograph=False
     )
-    share_seed, alone_seed, mosaic_seed = tf.unstack(tf.random.split(seed, 3))
+    share_seed, alone_seed, mosaic_seed = _seeds(seed)
 
     def alone() -> Example:
         return show_part(load(row), tf.constant([spec.input_size] * 2), SCALES, alone_seed)
 
     def mosaic() -> Example:
-        row_seed, turn_seed, part_seed = tf.unstack(tf.random.split(mosaic_seed, 3))
+        row_seed, turn_seed, part_seed = _mosaic_seeds(mosaic_seed)
         rows = tf.concat([row[tf.newaxis], draw_rows(row_seed, 3)], axis=0)
         rows = tf.roll(rows, tf.random.stateless_uniform([], turn_seed, 0, 4, tf.int32), 0)
         return join(
             lambda number, size, seed: show_part(load(rows[number]), size, MOSAIC_SCALES, seed), part_seed, spec
         )
 
-    is_mosaic = tf.random.stateless_uniform([], share_seed) < MOSAIC_SHARE
-    example: Example = tf.cond(is_mosaic, mosaic, alone)
+    example: Example = tf.cond(_is_mosaic(share_seed), mosaic, alone)
     example = tf.cond(tf.size(example.classes) > max_boxes, alone, lambda: example)
     image = tf.ensure_shape(example.image, [spec.input_size, spec.input_size, 3])
     return geometry.keep_visible(Example(image, example.boxes, example.classes), spec.input_size)
+
+
+def partners(draw_rows: Callable[[tf.Tensor, int], tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
+    """Returns the rows, int64 [3], of the other photographs that `augment` loads with a seed; [0] without a mosaic."""
+    share_seed, _, mosaic_seed = _seeds(seed)
+    row_seed, _, _ = _mosaic_seeds(mosaic_seed)
+    return draw_rows(row_seed, 3)[: tf.where(_is_mosaic(share_seed), 3, 0)]
+
+
+def _seeds(seed: tf.Tensor) -> list[tf.Tensor]:
+    """For the choice between the photograph alone and a mosaic, for the one, for the other."""
+    return tf.unstack(tf.random.split(seed, 3))
+
+
+def _is_mosaic(share_seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform([], share_seed) < MOSAIC_SHARE
+
+
+def _mosaic_seeds(mosaic_seed: tf.Tensor) -> list[tf.Tensor]:
+    """For the other photographs, for who is where, for the parts."""
+    return tf.unstack(tf.random.split(mosaic_seed, 3))
 
 
 def join(part_of: Callable[[int, tf.Tensor, tf.Tensor], Example], seed: tf.Tensor, spec: ModelSpec) -> Example:

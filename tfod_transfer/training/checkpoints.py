@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -115,8 +114,8 @@ class RunCheckpoints:
                     raise FileNotFoundError(f"{self._best_name(state)} is missing")
                 tf.train.Checkpoint(model=model).read(str(self.folder / name / _VARIABLES)).assert_consumed()
             except _UNREADABLE as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                warn(f"warning:    {str(self.folder / name)!r} cannot be read ({reason}); trying an older checkpoint")
+                where = str(self.folder / name)
+                warn(f"warning:    {where!r} cannot be read ({_reason(error)}); trying an older checkpoint")
                 continue
             return state
         if names:
@@ -137,7 +136,9 @@ class RunCheckpoints:
             with np.load(folder / _DETECTIONS) as columns:
                 return ImageDetections(columns["boxes"], columns["classes"], columns["scores"])
         except _UNREADABLE as error:
-            raise errors.CheckpointError(f"the best weights in {str(folder)!r} cannot be read ({error}).") from None
+            raise errors.CheckpointError(
+                f"the best weights in {str(folder)!r} cannot be read ({_reason(error)})."
+            ) from None
 
     def remove(self) -> None:
         """Deletes the folder: its run has ended well."""
@@ -190,7 +191,7 @@ class RunCheckpoints:
         except ValueError as error:
             reason = str(error)
         except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
+            reason = cli.describe_tf_error(error)
         else:
             return
         raise errors.CheckpointError(f"cannot write a checkpoint in {str(self.folder)!r}: {reason}.") from None
@@ -199,7 +200,7 @@ class RunCheckpoints:
 @contextlib.contextmanager
 def _replacing_folder(final: pathlib.Path) -> Iterator[pathlib.Path]:
     """A scratch folder that becomes `final` at the end of the block, whole and on the disk."""
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    scratch = artifact.scratch_beside(final)
     try:
         yield scratch
         artifact.sync(scratch)
@@ -220,6 +221,12 @@ def _replacing_file(final: pathlib.Path) -> Iterator[pathlib.Path]:
         os.fsync(file.fileno())
     scratch.replace(final)
     artifact.sync_entry(final.parent)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, tf.errors.OpError):
+        return cli.describe_tf_error(error)
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def default_folder(model_dir: str | os.PathLike[str]) -> pathlib.Path:

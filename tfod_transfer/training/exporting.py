@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfod_transfer import artifact, drawing, errors
+from tfod_transfer import artifact, cli, drawing, errors
 from tfod_transfer.data import image_files
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
@@ -66,7 +66,7 @@ def export(
         signatures.save(signatures.ServingModule(detector, info.labels, dtype), folder / artifact.VERSION_FOLDER)
         zoo_checkpoint.save(detector, folder)
     except tf.errors.OpError as error:  # TensorFlow's own writing, for one on a full disk
-        reason = error.message.splitlines()[0]
+        reason = cli.describe_tf_error(error)
         raise errors.ArtifactError(f"cannot write the model into {str(folder.parent)!r}: {reason}.") from None
     (folder / "restore.txt").write_text(restored.report.table() + "\n", encoding="utf-8")
     artifact.write_json(folder / "restore.json", {"origin": restored.origin, **restored.report.to_dict()})

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfod_transfer import errors
+from tfod_transfer import cli, errors
 from tfod_transfer.data import cache, images
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.pipeline import Batch, InputPipeline
@@ -170,8 +170,8 @@ class FeatureSource:
         folder = self._hyperparameters.cache_dir
         if folder and folder in error.message:
             raise errors.UsageError(
-                f"cache_dir: {images.plain(error)}. Free some space and start again, what is missing is then computed; "
-                "or choose another folder or cache=none."
+                f"cache_dir: {cli.describe_tf_error(error)}. Free some space and start again, what is missing "
+                "is then computed; or choose another folder or cache=none."
             ) from None
 
     def _store_batch(self, batch: Batch, rows: list[int], missing: set[int]) -> None:

@@ -45,6 +45,24 @@ class Pace:
         validation = self._validation_seconds / max(self._validations, 1)
         return steps * step + validations * validation
 
+    def steps_that_fit(self, seconds: float, step_of_epoch: int, steps_per_epoch: int, gap: float) -> int | None:
+        """Returns how many more steps a time allows; None as long as no step was timed.
+
+        Args:
+          seconds: the time.
+          step_of_epoch: steps of the present epoch that are done.
+          steps_per_epoch: steps from one validation to the next.
+          gap: seconds from the last step of an epoch to the next epoch; a part of an epoch ends with one, too.
+        """
+        step = self.seconds_left(1, 0)
+        if step is None:
+            return None
+        since_epoch = seconds + step_of_epoch * step
+        epochs = max(int(since_epoch / (steps_per_epoch * step + gap)), 0)
+        rest = since_epoch - epochs * (steps_per_epoch * step + gap) - gap
+        steps = epochs * steps_per_epoch + max(int(rest / step), 0)
+        return max(steps - step_of_epoch, 0)
+
     def _since_last(self) -> float | None:
         now = self._clock()
         last, self._last = self._last, now

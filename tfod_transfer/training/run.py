@@ -24,9 +24,10 @@ from tfod_transfer.training.run_state import RunState
 if TYPE_CHECKING:
     from tfod_transfer.training.trainer import Trainer
 
-# Of a run with a time budget: steps after which its length is first known, and what its export takes at least.
+# Of a process with a time budget: steps after which it is first known how many more will fit.
 _PACE_STEPS = 20
-_EXPORT_SECONDS = 20.0
+# Of the time of the first validation, kept for the export: it took .66 of it (demo model) to .84 (the 320 model).
+_EXPORT_SHARE = 1.25
 
 
 class Run:
@@ -62,10 +63,10 @@ class Run:
         self.listeners: list[Listener] = []
         self._tell = tell
         self._started = time.monotonic() if started is None else started
-        self._preparation = time.monotonic() - self._started
         self._earlier_seconds = 0.0
         self._pace = Pace()
-        self._validation_seconds = 0.0
+        self._first_step = 0  # of this process
+        self._last_gap = 0.0  # seconds from an epoch's last step to the next epoch; 0: not known yet
         self.state = RunState(planned_steps=trainer.total_steps)
 
     def finish(self) -> TrainingResult | None:
@@ -124,10 +125,14 @@ class Run:
             )
         if restored is None:
             return
-        self.state, self._earlier_seconds = restored, restored.seconds
+        self.state, self._earlier_seconds, self._first_step = restored, restored.seconds, restored.step
+        if self._settings.max_time is None:  # there may have been a budget before
+            restored.planned_steps = self._trainer.total_steps
         self._trainer.model.set_total_steps(restored.planned_steps)
         done = f"step {restored.step} of {restored.planned_steps}, {len(restored.history)} epochs validated"
         self._tell(f"resumed:    from {done}; checkpoint in {self._checkpoints.folder}")
+        if restored.step and self._devices.agreed(float(self._time_is_up())):
+            self._end_here()  # one more step would have to be traced
 
     def _batches(self) -> Iterator[Batch]:
         return self._trainer.loop.batches(self._trainer.input, self.state.step)
@@ -155,15 +160,15 @@ class Run:
             if outcome.stop or self._may_leave():
                 self._stop()
             if outcome.time_is_up:
-                state.planned_steps = state.step
-            elif self._settings.max_time and state.step == _PACE_STEPS:
+                self._end_here()
+            elif self._settings.max_time and state.step - self._first_step == _PACE_STEPS:
                 self._plan()
             if self._settings.checkpoint_every and state.step % self._settings.checkpoint_every == 0:
                 self._save()
 
     def _validate_epoch(self) -> None:
         """Validates; remembers the best epoch; writes a checkpoint; tells the listeners."""
-        state, trainer = self.state, self._trainer
+        state, trainer, begun = self.state, self._trainer, time.monotonic()
         with trainer.model.averaged():
             found = self._validated()
             if found is not None:
@@ -172,10 +177,13 @@ class Run:
         if found is None:
             self._stop()
         state.close_epoch(result)
+        self._last_gap = self._last_gap or time.monotonic() - begun
         self._plan()
         self._save()
         for listener in self.listeners:
             listener.on_epoch(result, found[1])
+        self._pace.validation()
+        self._last_gap = time.monotonic() - begun
         if self._may_leave():
             self._stop()
 
@@ -186,7 +194,7 @@ class Run:
             found = self._trainer.validate(self._leave_if_asked)
         except _LeaveError:
             return None
-        self._validation_seconds = time.monotonic() - begun
+        self.state.slowest_validation = max(self.state.slowest_validation, time.monotonic() - begun)
         return found
 
     def _leave_if_asked(self) -> None:
@@ -225,26 +233,38 @@ class Run:
 
     def _plan(self) -> None:
         """Fits the number of steps, and with it the schedule of the learning rate, to the time that is left."""
-        state, spe = self.state, self._trainer.steps_per_epoch
-        limit, steps_seconds = self._settings.max_time, self._pace.seconds_left(spe, 0)
-        if limit is None or steps_seconds is None:
+        state, limit = self.state, self._settings.max_time
+        if limit is None:
             return
         left = limit - self._seconds() - self._export_seconds()
-        fitting = state.step + max(int(left / (steps_seconds + self._validation_seconds) * spe), 0)
-        planned = int(self._devices.agreed(min(fitting, self._trainer.total_steps)))
+        fitting = self._pace.steps_that_fit(left, state.epoch_steps, self._trainer.steps_per_epoch, self._gap())
+        if fitting is not None:
+            self._plan_steps(int(self._devices.agreed(min(state.step + fitting, self._trainer.total_steps))))
+
+    def _end_here(self) -> None:
+        """Plans no further step: a validation and the export are all that there is time for."""
+        self._plan_steps(self.state.step)
+
+    def _plan_steps(self, planned: int) -> None:
+        state, settings = self.state, self._settings
         if planned != state.planned_steps:
-            self._tell(f"time:       {planned / spe:.1f} of {self._settings.epochs} epochs fit into {limit:g} s")
+            fitting = planned / self._trainer.steps_per_epoch
+            self._tell(f"time:       {fitting:.1f} of {settings.epochs} epochs fit into {settings.max_time:g} s")
         state.planned_steps = planned
         self._trainer.model.set_total_steps(planned)
 
     def _time_is_up(self) -> bool:
         """Whether a validation and the export are all that there is time for."""
         limit = self._settings.max_time
-        return limit is not None and self._seconds() + self._validation_seconds + self._export_seconds() >= limit
+        return limit is not None and self._seconds() + self._gap() + self._export_seconds() >= limit
+
+    def _gap(self) -> float:
+        """Seconds from the last step of an epoch to the next epoch, or more as long as there was none."""
+        return self._last_gap or self.state.slowest_validation
 
     def _export_seconds(self) -> float:
-        """Building the model again, for the export, takes about as long as building it took."""
-        return _EXPORT_SECONDS + self._preparation
+        """What to keep for the export, which traces the model once more, runs it, and counts what was found."""
+        return _EXPORT_SHARE * self.state.slowest_validation
 
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._started

@@ -26,6 +26,7 @@ class RunState:
       stale_epochs: epochs since the objective last improved enough, for early stopping.
       planned_steps: steps that the run will have; fewer than asked for when its time would run out.
       seconds: time that the run took in all of its starts.
+      slowest_validation: seconds of the longest one, which is the first of a process: it has the tracing in it.
     """
 
     planned_steps: int
@@ -40,6 +41,7 @@ class RunState:
     best_step: int | None = None
     stale_epochs: int = 0
     seconds: float = 0.0
+    slowest_validation: float = 0.0
 
     @property
     def best(self) -> EpochResult | None:
