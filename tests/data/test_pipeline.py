@@ -28,29 +28,29 @@ def dataset(tmp_path: pathlib.Path) -> DetectionDataset:
 
 @both_resizers
 @every_augmentation
-def test_a_training_batch(dataset: DetectionDataset, spec: registry.ModelSpec, augmentation: str) -> None:
-    (batch,) = taken(pipeline_of(dataset, spec, augmentation=augmentation).train_batches(), 1)
+def test_training_batches(dataset: DetectionDataset, spec: registry.ModelSpec, augmentation: str) -> None:
+    pipeline = pipeline_of(dataset, spec, augmentation=augmentation)
+    batches = pipeline.train_batches()
+    assert all(each.shape.is_fully_defined() for each in batches.element_spec.values())
     most = 16 if augmentation == "strong" else 8
-    assert {name: (value.shape, value.dtype) for name, value in batch.items()} == {
-        "images": ((3, SIZE, SIZE, 3), np.uint8),
-        "boxes": ((3, most, 4), np.float32),
-        "classes": ((3, most), np.int32),
-        "image_ids": ((3,), np.int64),
-        "original_sizes": ((3, 2), np.int32),
-    }
-    np.testing.assert_array_equal(batch["original_sizes"], dataset.sizes[batch["image_ids"]])
-    boxes, is_box = batch["boxes"], batch["classes"] >= 0
-    assert ((boxes >= 0) & (boxes <= 1)).all()
-    assert (boxes[is_box][:, 2:] > boxes[is_box][:, :2]).all()
-    assert not boxes[~is_box].any()
+    for batch in taken(batches, 3 * pipeline.steps_per_epoch):
+        assert {name: (value.shape, value.dtype) for name, value in batch.items()} == {
+            "images": ((3, SIZE, SIZE, 3), np.uint8),
+            "boxes": ((3, most, 4), np.float32),
+            "classes": ((3, most), np.int32),
+            "image_ids": ((3,), np.int64),
+            "original_sizes": ((3, 2), np.int32),
+        }
+        np.testing.assert_array_equal(batch["original_sizes"], dataset.sizes[batch["image_ids"]])
+        boxes, is_box = batch["boxes"], batch["classes"] >= 0
+        assert ((boxes >= 0) & (boxes <= 1)).all()
+        assert (boxes[is_box][:, 2:] > boxes[is_box][:, :2]).all()
+        assert not boxes[~is_box].any()
 
 
 @both_resizers
-@every_augmentation
-def test_every_shape_is_known_so_that_a_step_is_traced_once(
-    dataset: DetectionDataset, spec: registry.ModelSpec, augmentation: str
-) -> None:
-    pipeline = pipeline_of(dataset, spec, augmentation=augmentation)
+def test_a_step_is_traced_once_for_all_batches(dataset: DetectionDataset, spec: registry.ModelSpec) -> None:
+    pipeline = pipeline_of(dataset, spec)
     traces = 0
 
     @tf.function
@@ -60,7 +60,7 @@ def test_every_shape_is_known_so_that_a_step_is_traced_once(
         return tf.reduce_sum(batch["boxes"])
 
     for batches in (pipeline.train_batches(), pipeline.train_batches(5), pipeline.eval_batches(exact=False)):
-        assert all(spec.shape.is_fully_defined() for spec in batches.element_spec.values())
+        assert all(each.shape.is_fully_defined() for each in batches.element_spec.values())
         for batch in batches.take(3 * pipeline.steps_per_epoch):
             step(batch)
     assert traces == 1
@@ -69,21 +69,28 @@ def test_every_shape_is_known_so_that_a_step_is_traced_once(
 @pytest.mark.parametrize(
     ("most", "expected"), [(0, 8), (1, 8), (8, 8), (9, 16), (130, 136)], ids=lambda n: f"{n} boxes"
 )
-def test_no_box_is_left_out(dataset: DetectionDataset, most: int, expected: int) -> None:
-    boxes = np.tile(np.float32([0.1, 0.1, 0.9, 0.9]), (most, 1))
-    dataset = dataclasses.replace(
-        dataset.select([0]),
-        boxes=boxes,
-        classes=np.zeros(most, np.int32),
-        is_crowd=np.zeros(most, np.bool_),
-        offsets=np.array([0, most]),
-    )
-    pipeline = pipeline_of(dataset)
-    assert pipeline.max_boxes == expected
+def test_there_is_room_for_all_boxes(dataset: DetectionDataset, most: int, expected: int) -> None:
+    assert pipeline_of(with_boxes(dataset, most)).max_boxes == expected
+
+
+@pytest.mark.parametrize("most", [0, 9], ids=lambda n: f"{n} boxes")
+def test_no_box_is_left_out(dataset: DetectionDataset, most: int) -> None:
+    pipeline = pipeline_of(with_boxes(dataset, most))
     for batches in (pipeline.train_batches(), pipeline.eval_batches()):
         (batch,) = taken(batches, 1)
-        assert batch["boxes"].shape[1] == expected
+        assert batch["boxes"].shape[1] == pipeline.max_boxes
         assert (batch["classes"][0] == 0).sum() == most
+
+
+def with_boxes(dataset: DetectionDataset, count: int) -> DetectionDataset:
+    """One image with so many boxes."""
+    return dataclasses.replace(
+        dataset.select([0]),
+        boxes=np.tile(np.float32([0.1, 0.1, 0.9, 0.9]), (count, 1)),
+        classes=np.zeros(count, np.int32),
+        is_crowd=np.zeros(count, np.bool_),
+        offsets=np.array([0, count]),
+    )
 
 
 def test_crowd_boxes_are_left_out(dataset: DetectionDataset) -> None:
@@ -206,17 +213,20 @@ def test_images_of_another_resizer_are_not_taken_from_the_disk(
         np.testing.assert_array_equal(images, [exact_image(dataset, row, spec) for row in range(3)])
 
 
-@pytest.mark.parametrize("row", [0, 3], ids=["jpeg", "png"])
+JPEG, PNG = 0, 3
+
+
 @pytest.mark.parametrize(
-    ("content", "cause"),
+    ("row", "content", "cause", "cache"),
     [
-        pytest.param(None, "No such file", id="missing"),
-        pytest.param(b"", "empty", id="empty"),
-        pytest.param(b"<html>", "Unknown image file format", id="no image"),
-        pytest.param(200, "Invalid (JPEG|PNG)", id="cut"),
+        pytest.param(JPEG, None, "No such file", "memory", id="missing"),
+        pytest.param(PNG, None, "No such file", "none", id="missing, no cache"),
+        pytest.param(PNG, b"", "empty", "memory", id="empty"),
+        pytest.param(JPEG, b"<html>", "Unknown image file format", "none", id="no image"),
+        pytest.param(JPEG, 200, "Invalid JPEG", "memory", id="cut JPEG"),
+        pytest.param(PNG, 200, "Invalid PNG", "none", id="cut PNG"),
     ],
 )
-@pytest.mark.parametrize("cache", ["memory", "none"])
 def test_a_bad_image_is_named(
     dataset: DetectionDataset, row: int, content: bytes | int | None, cause: str, cache: str
 ) -> None:

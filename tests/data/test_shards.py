@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +16,28 @@ from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.pipeline import evaluation_rows
 
 
-@pytest.fixture
-def dataset(tmp_path: pathlib.Path) -> DetectionDataset:
-    return seven_images.write(tmp_path)
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
+    """No test may change it or its files."""
+    return seven_images.write(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: DetectionDataset) -> list[dict[str, Any]]:
+    """Four batches of the only device of the only host."""
+    return taken(pipeline_of(dataset, batch_size=4).train_batches(1), 4)
+
+
+@pytest.fixture(scope="module")
+def evaluated(dataset: DetectionDataset) -> list[dict[str, Any]]:
+    """For each image a batch with nothing else."""
+    return taken(pipeline_of(dataset, batch_size=1).eval_batches(), seven_images.NUM_IMAGES)
 
 
 @pytest.mark.parametrize(("num_shards", "num_parts"), [(2, 1), (1, 2), (2, 2)], ids=str)
 def test_shards_and_their_parts_make_up_the_whole_batch(
-    dataset: DetectionDataset, num_shards: int, num_parts: int
+    dataset: DetectionDataset, trained: list[dict[str, Any]], num_shards: int, num_parts: int
 ) -> None:
-    whole = taken(pipeline_of(dataset, batch_size=4).train_batches(1), 4)
     shards = [
         taken(
             pipeline_of(dataset, batch_size=4).train_batches(
@@ -35,7 +47,7 @@ def test_shards_and_their_parts_make_up_the_whole_batch(
         )
         for shard in range(num_shards)
     ]
-    for step, batch in enumerate(whole):
+    for step, batch in enumerate(trained):
         parts = [part for shard in shards for part in shard[step * num_parts : (step + 1) * num_parts]]
         assert {len(part["image_ids"]) for part in parts} == {4 // (num_shards * num_parts)}
         assert_same([{name: np.concatenate([part[name] for part in parts]) for name in batch}], [batch])
@@ -69,10 +81,14 @@ def test_all_shards_evaluate_every_image_once_in_equally_many_batches(
     ],
 )
 def test_a_shard_of_the_evaluation(
-    dataset: DetectionDataset, batch_size: int, num_shards: int, num_parts: int, expected: list[list[list[int]]]
+    dataset: DetectionDataset,
+    evaluated: list[dict[str, Any]],
+    batch_size: int,
+    num_shards: int,
+    num_parts: int,
+    expected: list[list[list[int]]],
 ) -> None:
     pipeline = pipeline_of(dataset, batch_size=batch_size)
-    whole = {int(batch["image_ids"][0]): batch for batch in taken(pipeline_of(dataset, batch_size=1).eval_batches(), 7)}
     for shard, expected_ids in enumerate(expected):
         shard_batches = pipeline.eval_batches(shard=shard, num_shards=num_shards, num_parts=num_parts)
         batches = list(shard_batches.as_numpy_iterator())
@@ -81,7 +97,7 @@ def test_a_shard_of_the_evaluation(
         for batch in batches:
             for place, row in enumerate(batch["image_ids"]):
                 if row >= 0:
-                    assert_same([{name: value[place : place + 1] for name, value in batch.items()}], [whole[int(row)]])
+                    assert_same([{name: value[place : place + 1] for name, value in batch.items()}], [evaluated[row]])
 
 
 @pytest.mark.parametrize(("num_shards", "num_parts"), [(2, 1), (1, 2), (3, 2), (1, 6)], ids=str)

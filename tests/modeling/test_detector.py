@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_backbone import build_small, thin_spec
 
 from tfod_transfer import errors
 from tfod_transfer.modeling import anchors, layers
@@ -113,11 +114,10 @@ HALVES = [
 
 @pytest.mark.parametrize(("changes", "execution"), HALVES)
 def test_the_class_layers_make_the_same_of_features_that_were_kept(
-    make_spec: Any, changes: dict[str, Any], execution: layers.Execution
+    changes: dict[str, Any], execution: layers.Execution
 ) -> None:
-    small = {"input_size": 64, "depth_multiplier": 0.25, "feature_depth": 16, "head_convs": 1}
-    spec = make_spec(**small, **changes)
-    detector = build_detector(spec, 3, execution=execution)
+    spec = thin_spec(**changes)
+    detector = build_small(spec, 3, execution=execution)
     expected = tf.function(detector)(images(spec), training=True)
     kept = tf.function(detector.frozen_part)(images(spec))
     assert {x.dtype for x in tf.nest.flatten(kept)} == {execution.dtype}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,10 @@ def small(spec: registry.ModelSpec) -> registry.ModelSpec:
     return dataclasses.replace(spec, input_size=96, structure=structure)
 
 
-@pytest.fixture(scope="module", params=["fused", "folded"])
-def detector(request: pytest.FixtureRequest, spec: registry.ModelSpec) -> Detector:
+@pytest.fixture(scope="module")
+def detector(spec: registry.ModelSpec) -> Detector:
     """A detector of three classes whose batch norms do something."""
-    detector = build_detector(spec, 3, execution=Execution(batch_norm=request.param))
+    detector = build_detector(spec, 3)
     rng = np.random.default_rng(0)
     for key, variable in detector.checkpoint_variables().items():
         if any(name in key for name in ("gamma", "variance")):
@@ -93,21 +92,39 @@ class PlainKeras:
         return tf.concat(outputs, axis=1)
 
 
-def test_every_map_and_output_is_that_of_plain_keras(detector: Detector) -> None:
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (2, 300, 300, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(detector: Detector, images: np.ndarray) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    """The six maps, the boxes and the classes of the plain network."""
     reference = PlainKeras(detector)
-    images = np.random.default_rng(1).integers(0, 256, (2, 300, 300, 3), np.uint8)
-    normalized = tf.cast(images, tf.float32) * (2 / 255) - 1
-    expected = reference.maps(normalized)
-    found = detector.decoder(detector.backbone(normalized))
-    assert [tuple(x.shape[1:3]) for x in found] == [(side, side) for side in GRIDS]
-    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        np.testing.assert_allclose(ours, theirs, atol=1e-3, err_msg=f"map {number}")
-    output = detector(images)
+    maps = reference.maps(normalized(images))
     heads_key = "model/_box_predictor/_prediction_heads"
-    boxes = reference.predictions(expected, heads_key + "/box_encodings/{}/_box_encoder_layers/0", 4)
+    boxes = reference.predictions(maps, heads_key + "/box_encodings/{}/_box_encoder_layers/0", 4)
     class_key = heads_key + "/class_predictions_with_background/{}/_class_predictor_layers/0"
+    return maps, boxes, reference.predictions(maps, class_key, 4)
+
+
+def normalized(images: np.ndarray) -> tf.Tensor:
+    return tf.cast(images, tf.float32) * (2 / 255) - 1
+
+
+@pytest.mark.parametrize("policy", ["fused", "folded"])
+def test_every_map_and_output_is_that_of_plain_keras(
+    detector: Detector, images: np.ndarray, expected: tuple[list[tf.Tensor], tf.Tensor, tf.Tensor], policy: Any
+) -> None:
+    maps, boxes, classes = expected
+    with detector.execution.changed_to(Execution(batch_norm=policy)):
+        found = detector.decoder(detector.backbone(normalized(images)))
+        output = detector(images)
+    assert [tuple(x.shape[1:3]) for x in found] == [(side, side) for side in GRIDS]
+    for number, (ours, theirs) in enumerate(zip(found, maps, strict=True)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3, err_msg=f"map {number}")
     np.testing.assert_allclose(output.box_encodings, boxes, atol=1e-3)
-    np.testing.assert_allclose(output.class_logits, reference.predictions(expected, class_key, 4), atol=1e-3)
+    np.testing.assert_allclose(output.class_logits, classes, atol=1e-3)
     assert len(detector.anchors) == output.class_logits.shape[1] == 1917
 
 
@@ -123,6 +140,16 @@ def test_a_new_head_expects_little_of_every_class(small: registry.ModelSpec) -> 
         assert float(tf.math.reduce_std(layer.checkpoint_variables()[f"{layer.key}/kernel{KEY_SUFFIX}"])) < 0.02
 
 
+@pytest.fixture(scope="module")
+def saved(small: registry.ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, np.ndarray]]:
+    """A checkpoint of three classes, and what is in it."""
+    pretrained = build_detector(small, 3, seed=1)
+    for layer in pretrained.head.class_layers:
+        layer.bias.assign(np.random.default_rng(0).standard_normal(layer.bias.shape))
+    values = {key: variable.numpy() for key, variable in pretrained.checkpoint_variables().items()}
+    return zoo_checkpoint.save(pretrained, tmp_path_factory.mktemp("saved")), values
+
+
 @pytest.mark.parametrize(
     ("class_names", "sources"),
     [
@@ -132,17 +159,17 @@ def test_a_new_head_expects_little_of_every_class(small: registry.ModelSpec) -> 
     ],
 )
 def test_class_rows_of_all_six_layers(
-    small: registry.ModelSpec, tmp_path: pathlib.Path, class_names: tuple[str, ...], sources: tuple[Any, ...]
+    small: registry.ModelSpec,
+    saved: tuple[str, dict[str, np.ndarray]],
+    class_names: tuple[str, ...],
+    sources: tuple[Any, ...],
 ) -> None:
-    pretrained = build_detector(small, 3, seed=1)
-    for layer in pretrained.head.class_layers:
-        layer.bias.assign(np.random.default_rng(0).standard_normal(layer.bias.shape))
-    prefix = zoo_checkpoint.save(pretrained, tmp_path)
+    prefix, old = saved
     assert zoo_checkpoint.num_classes_in(prefix, small) == 3
     detector = build_detector(small, len(class_names), seed=9)
     fresh = {key: variable.numpy() for key, variable in detector.checkpoint_variables().items()}
     report = zoo_checkpoint.restore(detector, prefix, checkpoint_class_names=NAMES, class_names=class_names)
-    old, new = pretrained.checkpoint_variables(), detector.checkpoint_variables()
+    new = detector.checkpoint_variables()
     compared = 0
     for level, anchors in enumerate(ANCHORS):
         for name in ("kernel", "bias"):
@@ -157,7 +184,7 @@ def test_class_rows_of_all_six_layers(
     others = [key for key in new if "_class_predictor_layers" not in key]
     for key in others:
         np.testing.assert_array_equal(new[key], old[key])
-    rows = sum(sum(old[f"{per_level.class_key(i)}/{each}{KEY_SUFFIX}"].shape.num_elements() for i in range(6)) // 4
+    rows = sum(sum(old[f"{per_level.class_key(i)}/{each}{KEY_SUFFIX}"].size for i in range(6)) // 4
                for each in ("kernel", "bias"))  # fmt: skip
     assert sum(report.reinitialized.values()) == rows * sources.count(None)
     assert sum(report.unused.values()) == rows * len(set(range(4)) - set(sources))

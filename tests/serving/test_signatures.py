@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from small_backbone import build_small, thin_spec
 
 from tfod_transfer import hyperparameters, registry
 from tfod_transfer.data.dataset import DetectionDataset
@@ -18,9 +19,7 @@ from tfod_transfer.serving import signatures
 from tfod_transfer.training.fine_tuner import FineTuner
 
 SIZE = 64
-DEMO = dataclasses.replace(
-    registry.load_registry().get("tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"), input_size=SIZE
-)
+DEMO = dataclasses.replace(thin_spec(), input_size=SIZE)
 EFFICIENTDET = registry.load_registry().get("tensorflow-od1-ssd-efficientdet-d0-512x512-coco17-tpu-8").structure
 LIKE_EFFICIENTDET = dataclasses.replace(
     DEMO,
@@ -50,15 +49,17 @@ class Finder(detector.Detector):
         return detector.DetectorOutput(box_coder.encode(boxes, self.anchors, scales), logits)
 
 
-@pytest.fixture(params=[DEMO, LIKE_EFFICIENTDET], ids=["fixed", "keep_aspect_ratio"])
+@pytest.fixture(scope="module", params=[DEMO, LIKE_EFFICIENTDET], ids=["fixed", "keep_aspect_ratio"])
 def spec(request: pytest.FixtureRequest) -> registry.ModelSpec:
     return request.param
 
 
-@pytest.fixture
-def finder(spec: registry.ModelSpec, monkeypatch: pytest.MonkeyPatch) -> detector.Detector:
-    monkeypatch.setattr(detector, "Detector", Finder)
-    finder = detector.build_detector(spec, 2)
+@pytest.fixture(scope="module")
+def finder(spec: registry.ModelSpec) -> detector.Detector:
+    """No test may change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector, "Detector", Finder)
+        finder = build_small(spec)
     finder.anchors = np.float32([[0, 0, 1, 1]])
     return finder
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_backbone import build_small, thin_spec
 
 from tfod_transfer import hyperparameters, registry
-from tfod_transfer.modeling.detector import Detector, DetectorOutput, build_detector, trainable_variables_for
+from tfod_transfer.modeling.detector import Detector, DetectorOutput, trainable_variables_for
 from tfod_transfer.modeling.layers import Execution
 from tfod_transfer.modeling.losses import regularization_loss
 from tfod_transfer.training.fine_tuner import FineTuner
 from tfod_transfer.training.optimizers import build_optimizer
 
-DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
-
 
 @pytest.fixture(scope="module")
 def spec() -> registry.ModelSpec:
-    return dataclasses.replace(registry.load_registry().get(DEMO), input_size=64)
+    return thin_spec()
 
 
 def batch(num_boxes: int = 2) -> dict[str, np.ndarray]:
@@ -42,7 +39,7 @@ def fine_tuner(
     spec: registry.ModelSpec, freeze: bool = True, execution: Execution | None = None, **given: object
 ) -> FineTuner:
     settings = hyperparameters.resolve({"optimizer": "sgd", "learning_rate": 0.02, "warmup_fraction": 0, **given})
-    detector = build_detector(spec, 2, freeze_batch_norm=freeze, execution=execution)
+    detector = build_small(spec, 2, freeze_batch_norm=freeze, execution=execution)
     variables = trainable_variables_for(detector, only_top=settings.train_only_on_top_layer)
     model = FineTuner(detector, variables, settings.regularizers_l2, seed=settings.seed)
     model.compile(build_optimizer(settings, 100))
@@ -100,7 +97,7 @@ def test_one_trace_whatever_the_number_of_boxes(frozen: FineTuner) -> None:
 
 
 def test_regularizers_l2_takes_the_place_of_the_models_own(spec: registry.ModelSpec) -> None:
-    detector = build_detector(spec, 2)
+    detector = build_small(spec, 2)
     without, own, doubled = (
         float(regularization_loss(detector, value)) for value in (0.0, None, 2 * spec.structure.l2)
     )
@@ -142,9 +139,9 @@ def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
         model = FineTuner(detector, [detector.weight], None, seed=seed)
         model.compile(build_optimizer(hyperparameters.resolve({}), 100))
         model.optimizer.iterations.assign(start)
-        seeds = []
+        step, seeds = tf.function(model.train_step), []
         for _ in range(steps):
-            train(model, batch())
+            step(batch())
             seeds.append(tuple(detector.heard.numpy().tolist()))
         return seeds
 
@@ -158,7 +155,7 @@ def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
 def change_of_a_step(spec: registry.ModelSpec, execution: Execution) -> np.ndarray:
     model = fine_tuner(spec, execution=execution)
     before = [variable.numpy() for variable in model.detector.trainable_variables]
-    train(model, batch())
+    tf.function(model.train_step)(batch())
     assert {variable.dtype for variable in model.detector.variables} == {tf.float32}
     after = model.detector.trainable_variables
     return np.concatenate([(b.numpy() - a).ravel() for a, b in zip(before, after, strict=True)])

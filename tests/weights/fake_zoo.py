@@ -8,10 +8,11 @@ import io
 import pathlib
 import tarfile
 import threading
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 
 from tfod_transfer import authenticity, registry, weights
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FPNLITE_320 = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
 NAME = "ssd_tiny_coco17_tpu-8"
 PARAMETERS = 50_000
@@ -50,6 +51,14 @@ class Server:
 
 def resolve(spec: registry.ModelSpec, cache: pathlib.Path, pretrained: str | None = None) -> weights.PretrainedSource:
     return weights.resolve_pretrained(spec, pretrained, environ={}, cache_dir=cache)
+
+
+def resolve_elsewhere(
+    spec: registry.ModelSpec, cache: pathlib.Path, together: Barrier, answers: SimpleQueue[str]
+) -> None:
+    """As `resolve`, in another process, as soon as all processes are there that start together."""
+    together.wait()
+    answers.put(resolve(spec, cache).prefix)
 
 
 def entries(cache: pathlib.Path) -> list[str]:

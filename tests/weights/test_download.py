@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
+import multiprocessing
 import os
 import pathlib
 import shutil
 import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 
 import numpy as np
 import pytest
-from fake_zoo import NAME, PARAMETERS, ROOT, Server, entries, packed, resolve, spec_for
+from fake_zoo import NAME, PARAMETERS, Server, entries, packed, resolve, resolve_elsewhere, spec_for
 
 from tfod_transfer import errors, model_cache, weights
 
@@ -164,42 +164,40 @@ def test_the_environment_of_the_process_stays(
     assert dict(os.environ) == before
 
 
-DOWNLOADER = """
-import json, pathlib, sys
-from tfod_transfer import registry, weights
-source = registry.CheckpointSource(**json.loads(sys.argv[1]))
-spec = registry.dataclasses.replace(next(iter(registry.load_registry())), checkpoint=source, parameters=50_000)
-import tensorflow_hub
-print("ready", flush=True)
-sys.stdin.readline()
-print(weights.resolve_pretrained(spec, environ={}, cache_dir=sys.argv[2]).prefix)
-"""
-
-
 def test_processes_share_a_download_and_survive_a_killed_one(
     server: Server, zoo: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     server.body, server.wait = packed(zoo), threading.Event()
-    source = json.dumps(dataclasses.asdict(spec_for(zoo, server.url).checkpoint))
-    command = [sys.executable, "-c", DOWNLOADER, source, str(tmp_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    processes = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(3)]  # type: ignore[call-overload]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    killed, *others = processes
-    print(file=killed.stdin, flush=True)
-    while not server.requests:
-        assert killed.poll() is None
-        time.sleep(0.01)
-    killed.kill()
-    killed.wait()
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tensorflow_hub"])  # imported once for all three
+    answers = processes.SimpleQueue()
+    spec = spec_for(zoo, server.url)
+
+    def start(together: Barrier) -> list[BaseProcess]:
+        arguments = spec, tmp_path, together, answers
+        started = [processes.Process(target=resolve_elsewhere, args=arguments) for _ in range(together.parties)]
+        for process in started:
+            process.start()
+        return started
+
+    def wait_for_requests(count: int) -> None:
+        while len(server.requests) < count:
+            assert all(process.is_alive() for process in running)
+            time.sleep(0.01)
+
+    alone, pair = processes.Barrier(1), processes.Barrier(2)
+    running = start(alone)
+    wait_for_requests(1)
+    running[0].kill()
+    running[0].join()
     assert entries(tmp_path), "the killed process left something"
-    for process in others:
-        print(file=process.stdin, flush=True)
+    running = start(pair)
+    wait_for_requests(2)
     server.wait.set()
-    for process in others:
-        assert process.communicate()[0].strip() == str(tmp_path / NAME / "checkpoint" / "ckpt-0")
-        assert process.returncode == 0
+    for process in running:
+        process.join()
+        assert process.exitcode == 0
+        assert answers.get() == str(tmp_path / NAME / "checkpoint" / "ckpt-0")
     assert entries(tmp_path) == [NAME]
     assert len(server.requests) == 2, "one of the killed process, one of the two others together"
 
