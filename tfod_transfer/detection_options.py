@@ -43,6 +43,15 @@ class DetectionOptions:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def cautions(self) -> list[str]:
+        """A sentence where COCO's metrics, which count 100 boxes of any score, are given less; else nothing."""
+        if self.max_detections >= MAX_DETECTIONS and self.score_threshold <= MIN_SCORE:
+            return []
+        return [
+            f"warning: this artifact was exported to answer with {self}; the metrics count what it leaves out as not "
+            "found. COCO's own figures are those of the artifact that it was exported from"
+        ]
+
     def __str__(self) -> str:
         overlap = "the model's own" if self.nms_iou is None else f"{self.nms_iou:g}"
         rivals = "of any class" if self.class_agnostic_nms else "of one class"

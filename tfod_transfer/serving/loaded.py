@@ -21,6 +21,7 @@ class LoadedDetector:
         model = tf.saved_model.load(os.fspath(saved_model))
         self._model = model  # a signature does not keep its model's variables alive
         self._signature = model.signatures["serving_default"]
+        self._as_zoo = model.signatures.get("detection")  # SavedModels of earlier versions have none
 
     def __call__(self, images: Sequence[bytes]) -> ImageDetections:
         """Detects objects in encoded images; boxes are normalised [ymin, xmin, ymax, xmax], classes 0-based.
@@ -33,6 +34,13 @@ class LoadedDetector:
     def answer(self, images: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
         """What the signature `serving_default` gives for encoded images, by name; never fails on a bad one."""
         return {name: tensor.numpy() for name, tensor in self._signature(image_bytes=tf.constant(list(images))).items()}
+
+    def raw_scores(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+        """What the network says of each anchor in RGB images [B, H, W, 3]: [B, A, slots]; None if it does not tell."""
+        if self._as_zoo is None:
+            return None
+        scores: npt.NDArray[np.float32] = self._as_zoo(input_tensor=tf.constant(images))["raw_detection_scores"].numpy()
+        return scores
 
     def detect_files(self, paths: Sequence[str], batch_size: int = 8) -> Iterator[ImageDetections]:
         """Yields the detections of each file (arrays with a first dimension of 1), reading `batch_size` at a time.

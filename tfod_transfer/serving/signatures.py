@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import tempfile
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tfod_transfer.artifact import ModelInfo
 from tfod_transfer.data import resize
 from tfod_transfer.data.image_files import DEFAULT_MAX_PIXELS
 from tfod_transfer.detection_options import DetectionOptions
@@ -14,7 +17,7 @@ from tfod_transfer.modeling import box_coder, postprocessing
 from tfod_transfer.modeling.detector import Detector, DetectorOutput
 from tfod_transfer.modeling.layers import Execution
 from tfod_transfer.modeling.postprocessing import Detections
-from tfod_transfer.serving import tolerant
+from tfod_transfer.serving import description, tolerant, warmup
 
 
 class ServingModule(tf.Module):
@@ -44,6 +47,7 @@ class ServingModule(tf.Module):
         self._labels = list(labels)
         self._options = options or DetectionOptions()
         self._max_pixels = max_pixels
+        self.assets: list[tf.saved_model.Asset] = []  # whatever a module holds is saved with it
         size = detector.spec.input_size
         # One function for all signatures, so that the file holds the weights once.
         self._network = tf.function(self._run, input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)])
@@ -110,6 +114,11 @@ class ServingModule(tf.Module):
             "raw_detection_scores": raw_scores,
         }
 
+    def described(self) -> description.Description:
+        """What the SavedModel says of itself."""
+        spec, precision = self._get_detector().spec, self._execution.dtype.name
+        return description.Description(spec, self._labels, self._options, self._max_pixels, precision)
+
     def _run(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         detector = self._get_detector()
         # Constants may be laid out for the processor when the model is loaded: a fifth less time than with variables.
@@ -150,11 +159,20 @@ class ServingModule(tf.Module):
         }
 
 
+def serving_module(detector: Detector, info: ModelInfo) -> ServingModule:
+    """The module of an artifact that says `info` of itself."""
+    return ServingModule(detector, info.labels, tf.as_dtype(info.precision), info.detection, info.max_pixels)
+
+
 def save(module: ServingModule, folder: str | os.PathLike[str]) -> None:
-    """Writes the SavedModel with its three signatures."""
+    """Writes the SavedModel: three signatures, its description as assets, and requests that warm it up."""
     signatures = {
         "serving_default": module.detect_encoded,
         "image_tensor": module.detect_pixels,
         "detection": module.detect_as_zoo,
     }
-    tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
+    with tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
+        files = description.write(pathlib.Path(scratch), module.described())
+        module.assets = [tf.saved_model.Asset(str(file)) for file in files]
+        tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
+    warmup.write(folder)

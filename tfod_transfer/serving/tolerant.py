@@ -14,6 +14,8 @@ from tfod_transfer.data import decode, resize
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.serving import image_kinds
 
+Row = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+
 _AT_ONCE = 4  # images of a batch that are decoded side by side
 
 
@@ -44,11 +46,9 @@ def prepare(image_bytes: tf.Tensor, spec: ModelSpec, max_pixels: int) -> Prepare
     black = tf.zeros([spec.input_size, spec.input_size, 3])
     whole = tf.constant([0.0, 0.0, 1.0, 1.0])
 
-    def row(
-        number: tf.Tensor, contents: tf.Tensor, kind: tf.Tensor, size: tf.Tensor, refusal: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        height, width = tf.unstack(_size(contents, kind, size, refusal))
-        refusal = tf.where(height * width > max_pixels, _too_many(height, width, max_pixels), refusal)
+    def row(number: tf.Tensor, contents: tf.Tensor, kind: tf.Tensor, pixels: tf.Tensor, refusal: tf.Tensor) -> Row:
+        pixels = tf.cond(refusal == "", lambda: _pixels(contents, kind, pixels), lambda: tf.identity(pixels))
+        refusal = tf.where(pixels > max_pixels, _too_many(pixels, max_pixels), refusal)
 
         def decoded() -> tuple[tf.Tensor, tf.Tensor]:
             image = decode.orient(decode.decode_image(contents), decode.exif_orientation(contents))
@@ -57,7 +57,7 @@ def prepare(image_bytes: tf.Tensor, spec: ModelSpec, max_pixels: int) -> Prepare
         image, window = tf.cond(refusal == "", decoded, lambda: (black, whole))
         return number, image, window, refusal
 
-    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes, found.kinds, found.sizes, found.refusals))
+    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes, found.kinds, found.pixels, found.refusals))
     rows = rows.map(row, num_parallel_calls=_AT_ONCE, deterministic=True).ignore_errors()
     last = tf.data.Dataset.from_tensors((count, black, whole, tf.constant("")))  # stands in for what is missing
     numbers, images, windows, refusals = rows.concatenate(last).batch(tf.cast(count, tf.int64) + 1).get_single_element()
@@ -69,15 +69,19 @@ def prepare(image_bytes: tf.Tensor, spec: ModelSpec, max_pixels: int) -> Prepare
     return Prepared(tf.gather(images, places), tf.gather(windows, places), status)
 
 
-def _size(contents: tf.Tensor, kind: tf.Tensor, size: tf.Tensor, refusal: tf.Tensor) -> tf.Tensor:
-    """Height and width, int64 [2], as the header says; fails on a JPEG whose header is damaged."""
-    is_jpeg = (kind == image_kinds.index("JPEG")) & (refusal == "")
-    return tf.cond(
-        is_jpeg, lambda: tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64), lambda: tf.identity(size)
-    )
+def _pixels(contents: tf.Tensor, kind: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """All pixels that decoding makes, int64; fails on a JPEG whose header is damaged."""
+
+    def of_jpeg() -> tf.Tensor:
+        return tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64))
+
+    def of_gif() -> tf.Tensor:
+        return tf.maximum(pixels, image_kinds.gif_pixels(contents))
+
+    cases = [(kind == image_kinds.index("JPEG"), of_jpeg), (kind == image_kinds.index("GIF"), of_gif)]
+    return tf.case(cases, default=lambda: tf.identity(pixels))
 
 
-def _too_many(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    pixels = [tf.strings.as_string(width), " x ", tf.strings.as_string(height), " pixels"]
-    limit = f" are more than the {max_pixels / 1e6:g} megapixels that this model decodes; send a smaller image"
-    return tf.strings.join([*pixels, limit])
+def _too_many(pixels: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    limit = f" pixels are more than the {max_pixels} that this model decodes; send a smaller image"
+    return tf.strings.as_string(pixels) + limit
