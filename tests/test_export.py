@@ -31,7 +31,7 @@ def source(tmp_path: pathlib.Path) -> pathlib.Path:
         (["--nms_iou", "nan"], "nms_iou: expected a number from 0 to 1, found nan"),
         (["--format", "savedmodle"], "--format: invalid choice: 'savedmodle'"),
         (["--class_agnostic_nms", "perhaps"], "invalid choice: 'perhaps'"),
-        (["--max_detection", "3"], "did you mean '--max_detections'"),
+        (["--max_detection", "3"], "Did you mean '--max_detections'"),
         (["--precision", "float16"], "invalid choice: 'float16'"),
     ],
 )
