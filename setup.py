@@ -33,6 +33,7 @@ setuptools.setup(
         "tensorflow>=2.16,<2.21",
         "tf-keras>=2.16,<2.21",
         "tensorflow-hub>=0.16",
+        "tensorflow-serving-api>=2.16",
         "numpy>=1.26",
         "jinja2>=3.1",
         "matplotlib>=3.8",

@@ -139,7 +139,7 @@ def test_what_the_package_imports_is_what_it_declares(declared):
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
     imported -= {"tfod_transfer", *sys.stdlib_module_names}
-    modules = {"pillow": "PIL", "pyyaml": "yaml"}
+    modules = {"pillow": "PIL", "pyyaml": "yaml", "tensorflow-serving-api": "tensorflow_serving"}
     names = {modules.get(canonicalize_name(line.name), line.name.replace("-", "_")) for line in declared}
     # tensorflow-hub imports setuptools' pkg_resources.
     assert imported == names - {"setuptools"}

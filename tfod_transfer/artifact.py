@@ -24,12 +24,16 @@ from typing import Any
 
 import tfod_transfer
 from tfod_transfer import errors
+from tfod_transfer.detection_options import DetectionOptions
+from tfod_transfer.hyperparameters import Hyperparameters
 
 LABELS_FILE = "labels_info.json"
 INFO_FILE = "__model_info__.json"
 RUN_FILE = "run.json"
 VERSION_FOLDER = "1"
+DEFAULT_MAX_PIXELS = Hyperparameters().max_pixels
 CODE_FOLDER = "code"
+CHECKPOINT_FOLDER = "checkpoint"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,8 @@ class ModelInfo:
       class_names: name of each class 0..K-1; None where the label map has a hole.
       category_ids: category id of each class as the training annotations give it.
       precision: number format that the SavedModel computes in.
+      detection: how the SavedModel picks detections.
+      max_pixels: the SavedModel refuses images with more.
     """
 
     model_id: str
@@ -51,6 +57,8 @@ class ModelInfo:
     class_names: tuple[str | None, ...]
     category_ids: tuple[int | str, ...]
     precision: str = "float32"
+    detection: DetectionOptions = dataclasses.field(default_factory=DetectionOptions)
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
     @property
     def labels(self) -> list[str]:
@@ -71,6 +79,8 @@ class ModelInfo:
             "class_names": list(self.class_names),
             "category_ids": list(self.category_ids),
             "precision": self.precision,
+            "detection": self.detection.to_dict(),
+            "max_pixels": self.max_pixels,
             "tfod_transfer_version": tfod_transfer.__version__,
         }
 
@@ -122,9 +132,25 @@ def read_info(path: pathlib.Path) -> ModelInfo:
             tuple(info["class_names"]),
             tuple(info["category_ids"]),
             info.get("precision", "float32"),
+            DetectionOptions(**info.get("detection", {})),
+            int(info.get("max_pixels", DEFAULT_MAX_PIXELS)),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, errors.UsageError) as error:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None
+
+
+def left_behind(checkpoint: str | os.PathLike[str]) -> list[str]:
+    """What training from the artifact that a checkpoint folder belongs to does not take over, in words; or nothing."""
+    try:
+        options = read_info(pathlib.Path(checkpoint).parent / INFO_FILE).detection
+    except (OSError, errors.ArtifactError):  # no artifact of this package
+        return []
+    if options == DetectionOptions():
+        return []
+    return [
+        f"detections: the pretrained artifact answers with {options}; this run measures and exports "
+        "as the model itself does, so `python -m tfod_transfer.export` is to follow"
+    ]
 
 
 def check_target(folder: str | os.PathLike[str], overwrite: bool) -> dict[str, Any] | None:

@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = artifact.load(options.artifact)
     for line in execution.cautions(model.info.precision, execution.processor_of_this_machine()):
         print(line, file=sys.stderr)
+    for line in model.info.detection.cautions():
+        print(line, file=sys.stderr)
 
     from tfod_transfer.data import formats
 
@@ -77,7 +79,11 @@ def _content(
         detections=detections,
         assessment=assessment,
         data=[DataPart.of("evaluation", dataset)],
-        environment={**environment.describe(), "precision": model.info.precision},
+        environment={
+            **environment.describe(),
+            "precision": model.info.precision,
+            "detections": str(model.info.detection),
+        },
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         license=spec.license if spec else None,
         seconds=time.monotonic() - started,

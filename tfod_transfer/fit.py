@@ -94,6 +94,7 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
     pretrained = None
     if options.pretrained != FROM_SCRATCH:
         pretrained = weights.resolve_pretrained(spec, options.pretrained, pretrained_labels=options.pretrained_labels)
+        tell(artifact.left_behind(pretrained.folder))
     identity = run_identity.identity_of(spec.model_id, settings, data, pretrained)
     if finished is not None:
         artifact.refuse_another(options.model_dir, finished, identity.values)

@@ -14,29 +14,27 @@ from tfod_transfer.modeling.detector import DetectorOutput
 
 
 def slow_detect(
-    boxes: np.ndarray, scores: np.ndarray, window: np.ndarray, iou: float, threshold: float
-) -> list[tuple[float, int, np.ndarray]]:
-    """Rows (score, class, box) of one image; boxes [A, 4], scores [A, K]."""
+    boxes: np.ndarray, scores: np.ndarray, window: np.ndarray, iou: float, threshold: float, any_class: bool = False
+) -> list[tuple[float, int, np.ndarray, int]]:
+    """Rows (score, class, box, anchor) of one image; boxes [A, 4], scores [A, K]."""
 
     def overlap(a: np.ndarray, b: np.ndarray) -> float:
         sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
         both = np.prod(np.maximum(sides, 0))
         return both / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both)
 
+    every_class = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    rivals = [(scores.max(axis=1), scores.argmax(axis=1))] if any_class else zip(scores.T, every_class.T, strict=True)
     rows = []
-    for label in range(scores.shape[1]):
+    for of_rivals, labels in rivals:
         kept: list[int] = []
-        for i in np.argsort(-scores[:, label], kind="stable"):
-            if (
-                len(kept) < 100
-                and scores[i, label] > threshold
-                and all(overlap(boxes[i], boxes[j]) <= iou for j in kept)
-            ):
+        for i in np.argsort(-of_rivals, kind="stable"):
+            if len(kept) < 100 and of_rivals[i] > threshold and all(overlap(boxes[i], boxes[j]) <= iou for j in kept):
                 kept.append(int(i))
-        rows += [(scores[i, label], label, boxes[i]) for i in kept]
+        rows += [(of_rivals[i], int(labels[i]), boxes[i], i) for i in kept]
     rows.sort(key=lambda row: -row[0])
     low, high = np.tile(window[:2], 2), np.tile(window[2:], 2)
-    rows = [(score, label, (np.clip(box, low, high) - low) / (high - low)) for score, label, box in rows]
+    rows = [(score, label, (np.clip(box, low, high) - low) / (high - low), i) for score, label, box, i in rows]
     return [row for row in rows if np.all(row[2][2:] > row[2][:2])]
 
 
@@ -48,6 +46,8 @@ def slow_detect(
     max_detections=st.sampled_from([5, 20]),
     score_threshold=st.sampled_from([1e-8, 0.5]),
     nms_iou=st.sampled_from([None, 0.3]),
+    class_agnostic_nms=st.booleans(),
+    with_anchors=st.booleans(),
     candidates_per_detection=st.sampled_from([1, 2, 10]),
 )
 def test_agrees_with_one_box_at_a_time(
@@ -58,6 +58,8 @@ def test_agrees_with_one_box_at_a_time(
     max_detections: int,
     score_threshold: float,
     nms_iou: float | None,
+    class_agnostic_nms: bool,
+    with_anchors: bool,
     candidates_per_detection: int,
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -74,22 +76,29 @@ def test_agrees_with_one_box_at_a_time(
             max_detections=max_detections,
             score_threshold=score_threshold,
             nms_iou=nms_iou,
+            class_agnostic_nms=class_agnostic_nms,
+            with_anchors=with_anchors,
         )
     decoded = box_coder.decode(encodings, anchor_boxes, spec.structure.box_coder_scales).numpy()
     scores = tf.sigmoid(logits).numpy()[..., int(background_slot) :]
     for image in range(2):
         window = np.array([0, 0, 1, 1] if windows is None else windows[image], np.float32)
         iou = spec.structure.nms_iou if nms_iou is None else nms_iou
-        expected = slow_detect(decoded[image], scores[image], window, iou, score_threshold)[:max_detections]
-        boxes, classes, found_scores, count = (x.numpy()[image] for x in detections)
+        expected = slow_detect(decoded[image], scores[image], window, iou, score_threshold, class_agnostic_nms)
+        expected = expected[:max_detections]
+        boxes, classes, found_scores, count = (x.numpy()[image] for x in detections[:4])
         assert count == len(expected)
-        np.testing.assert_allclose(found_scores[:count], [score for score, _, _ in expected])
-        assert classes[:count].tolist() == [label for _, label, _ in expected]
-        np.testing.assert_allclose(boxes[:count], np.reshape([box for *_, box in expected], (-1, 4)), atol=1e-6)
+        np.testing.assert_allclose(found_scores[:count], [score for score, *_ in expected])
+        assert classes[:count].tolist() == [label for _, label, *_ in expected]
+        np.testing.assert_allclose(boxes[:count], np.reshape([box for _, _, box, _ in expected], (-1, 4)), atol=1e-6)
         assert not boxes[count:].any()
         assert not found_scores[count:].any()
         assert not classes[count:].any()
         assert boxes.shape == (max_detections, 4)
+        if with_anchors:
+            anchors_found = detections.anchors.numpy()[image]
+            assert anchors_found[:count].tolist() == [anchor for *_, anchor in expected]
+            assert not anchors_found[count:].any()
 
 
 INSIDE, BESIDE = [0.2, 0.2, 0.4, 0.4], [0.2, 1.1, 0.4, 1.3]

@@ -18,7 +18,7 @@ DEFAULT_MAX_PIXELS = 50_000_000
 # "full": the header, then the whole body is decoded once; "header": the header only; "none": the file is not opened.
 VERIFY = ("full", "header", "none")
 
-_MAGIC = (
+MAGIC = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"GIF8", "GIF"),
@@ -77,7 +77,7 @@ class ImageProblem(NamedTuple):
 
 def sniff(head: bytes) -> str | None:
     """Returns the image format that the first 16 bytes of a file announce, whatever its name; None if it is none."""
-    for offset, magic, name in _MAGIC:
+    for offset, magic, name in MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return name
     return None

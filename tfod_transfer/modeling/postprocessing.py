@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfod_transfer.detection_options import MAX_DETECTIONS, MIN_SCORE
 from tfod_transfer.modeling import box_coder
 from tfod_transfer.modeling.detector import DetectorOutput
 from tfod_transfer.registry import ModelSpec
 
-MIN_SCORE = 1e-8
 _MAX_PER_CLASS = 100
 _CANDIDATES_PER_DETECTION = 10
 
@@ -25,12 +25,14 @@ class Detections(NamedTuple):
       classes: int32 [B, N], 0..K-1.
       scores: float32 [B, N], 0..1.
       num_detections: int32 [B].
+      anchors: int32 [B, N], which anchor each box comes from; None unless asked for.
     """
 
     boxes: tf.Tensor
     classes: tf.Tensor
     scores: tf.Tensor
     num_detections: tf.Tensor
+    anchors: tf.Tensor | None = None
 
 
 def detect(
@@ -39,11 +41,13 @@ def detect(
     spec: ModelSpec,
     *,
     windows: tf.Tensor | None = None,
-    max_detections: int = 100,
+    max_detections: int = MAX_DETECTIONS,
     score_threshold: float = MIN_SCORE,
     nms_iou: float | None = None,
+    class_agnostic_nms: bool = False,
+    with_anchors: bool = False,
 ) -> Detections:
-    """Decodes, suppresses overlapping boxes class by class, clips to the image and keeps the best.
+    """Decodes, suppresses overlapping boxes, clips to the image and keeps the best.
 
     The order of these steps is that of the Object Detection API's core/post_processing.py.
 
@@ -55,14 +59,19 @@ def detect(
         None when all of it is.
       max_detections: N.
       score_threshold: only boxes above it.
-      nms_iou: overlap with a better box of the same class above which a box goes; None for the model's own.
+      nms_iou: overlap with a better box above which a box goes; None for the model's own.
+      class_agnostic_nms: a box goes for a better one of any class, and is of its best class; else for a better one of
+        the same class, and may be there with several.
+      with_anchors: also tell the anchor of each box.
     """
     logits = tf.cast(output.class_logits, tf.float32)[..., int(spec.structure.background_slot) :]
     iou = spec.structure.nms_iou if nms_iou is None else nms_iou
 
     def best_of(encodings: tf.Tensor, scores: tf.Tensor, anchors: npt.NDArray[np.float32] | tf.Tensor) -> Detections:
         boxes = box_coder.decode(encodings, anchors, spec.structure.box_coder_scales)
-        return _best(boxes, scores, windows, max_detections, score_threshold, iou)
+        if class_agnostic_nms:
+            return _best_of_any_class(boxes, scores, windows, max_detections, score_threshold, iou)
+        return _best(boxes, scores, windows, max_detections, score_threshold, iou, with_anchors)
 
     num_candidates = _CANDIDATES_PER_DETECTION * max_detections
     if len(anchors) <= num_candidates:
@@ -77,11 +86,17 @@ def detect(
         tf.where(candidates > bar[..., tf.newaxis], candidates, 0.0),
         tf.gather(tf.constant(anchors), rows),
     )
+    if first.anchors is not None:
+        found = tf.sequence_mask(first.num_detections, max_detections)
+        first = first._replace(anchors=tf.where(found, tf.gather(rows, first.anchors, batch_dims=1), 0))
     exact = (first.num_detections == max_detections) | (bar[:, 0] <= score_threshold)
-    detections: Detections = tf.cond(
-        tf.reduce_all(exact), lambda: first, lambda: best_of(output.box_encodings, tf.sigmoid(logits), anchors)
+    kept = len(first) - (first.anchors is None)  # a branch of tf.cond cannot give None
+    detections = tf.cond(
+        tf.reduce_all(exact),
+        lambda: tuple(first[:kept]),
+        lambda: tuple(best_of(output.box_encodings, tf.sigmoid(logits), anchors)[:kept]),
     )
-    return detections
+    return Detections(*detections)
 
 
 def _best(
@@ -91,11 +106,12 @@ def _best(
     max_detections: int,
     score_threshold: float,
     iou: float,
+    with_anchors: bool,
 ) -> Detections:
     """See `detect`; boxes [B, A, 4] are decoded, scores [B, A, K] have no background."""
     per_class = max(_MAX_PER_CLASS, max_detections)
     # Boxes of no area go after clipping, so that all survivors are needed, not just the best `max_detections`.
-    boxes, scores, classes, count = tf.image.combined_non_max_suppression(
+    survivors, survivor_scores, classes, count = tf.image.combined_non_max_suppression(
         boxes[:, :, tf.newaxis],
         scores,
         max_output_size_per_class=per_class,
@@ -104,19 +120,53 @@ def _best(
         score_threshold=score_threshold,
         clip_boxes=False,
     )
-    boxes = tf.clip_by_value(boxes, 0.0, 1.0) if windows is None else _in_window(boxes, windows[:, tf.newaxis])
-    empty = tf.reduce_any(boxes[..., 2:] <= boxes[..., :2], axis=-1)
-    kept = tf.sequence_mask(count, tf.shape(scores)[1]) & ~empty
+    inside = tf.clip_by_value(survivors, 0.0, 1.0) if windows is None else _in_window(survivors, windows[:, tf.newaxis])
+    empty = tf.reduce_any(inside[..., 2:] <= inside[..., :2], axis=-1)
+    kept = tf.sequence_mask(count, tf.shape(survivor_scores)[1]) & ~empty
     # Among equal scores top_k keeps the order.
-    scores, order = tf.math.top_k(tf.where(kept, scores, -1.0), max_detections)
+    best_scores, order = tf.math.top_k(tf.where(kept, survivor_scores, -1.0), max_detections)
     count = tf.minimum(tf.reduce_sum(tf.cast(kept, tf.int32), axis=1), max_detections)
     present = tf.sequence_mask(count, max_detections)
+    best_classes = tf.where(present, tf.cast(tf.gather(classes, order, batch_dims=1), tf.int32), 0)
+    rows = None
+    if with_anchors:
+        best = tf.gather(survivors, order, batch_dims=1)
+        rows = tf.where(present, _rows(best, best_scores, best_classes, boxes, scores), 0)
     return Detections(
-        boxes=tf.where(present[..., tf.newaxis], tf.gather(boxes, order, batch_dims=1), 0.0),
-        classes=tf.where(present, tf.cast(tf.gather(classes, order, batch_dims=1), tf.int32), 0),
-        scores=tf.where(present, scores, 0.0),
+        boxes=tf.where(present[..., tf.newaxis], tf.gather(inside, order, batch_dims=1), 0.0),
+        classes=best_classes,
+        scores=tf.where(present, best_scores, 0.0),
         num_detections=count,
+        anchors=rows,
     )
+
+
+def _best_of_any_class(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    windows: tf.Tensor | None,
+    max_detections: int,
+    score_threshold: float,
+    iou: float,
+) -> Detections:
+    """The same where all boxes compete, each as one of its best class; always with anchors."""
+    best = tf.reduce_max(scores, axis=-1, keepdims=True)
+    found = _best(boxes, best, windows, max_detections, score_threshold, iou, with_anchors=True)
+    classes = tf.gather(tf.argmax(scores, axis=-1, output_type=tf.int32), found.anchors, batch_dims=1)
+    return found._replace(classes=tf.where(found.scores > 0, classes, 0))
+
+
+def _rows(
+    best: tf.Tensor, best_scores: tf.Tensor, best_classes: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor
+) -> tf.Tensor:
+    """Where boxes [B, N, 4] with scores and classes [B, N] are among boxes [B, A, 4] with scores [B, A, K]: [B, N].
+
+    TensorFlow's suppression gives copies of boxes, and not where they were.
+    """
+    same = tf.gather(scores, best_classes, axis=2, batch_dims=1) == best_scores[:, tf.newaxis]
+    for side in range(4):
+        same &= boxes[:, :, tf.newaxis, side] == best[:, tf.newaxis, :, side]
+    return tf.argmax(tf.cast(same, tf.uint8), axis=1, output_type=tf.int32)
 
 
 def _in_window(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:

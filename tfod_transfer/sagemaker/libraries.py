@@ -33,6 +33,7 @@ MODULES = {
     "psutil": "psutil",
     "pycocotools": "pycocotools",
     "tensorflow_hub": "tensorflow-hub",
+    "tensorflow_serving": "tensorflow-serving-api",
     "tqdm": "tqdm",
     "yaml": "pyyaml",
 }

@@ -60,10 +60,10 @@ def export(
         class_names=restored.class_names,
         category_ids=restored.category_ids,
         precision=policy.export_precision,
+        max_pixels=settings.max_pixels,
     )
     try:
-        dtype = tf.as_dtype(policy.export_precision)
-        signatures.save(signatures.ServingModule(detector, info.labels, dtype), folder / artifact.VERSION_FOLDER)
+        signatures.save(signatures.serving_module(detector, info), folder / artifact.VERSION_FOLDER)
         zoo_checkpoint.save(detector, folder)
     except tf.errors.OpError as error:  # TensorFlow's own writing, for one on a full disk
         reason = cli.describe_tf_error(error)
