@@ -16,6 +16,10 @@ from tfod_transfer.serving.server.batching import Batcher, Model
 from tfod_transfer.serving.server.metrics import Metrics
 from tfod_transfer.serving.server.settings import Settings
 
+#: Longer than load balancers keep an idle connection (60 s): who closes first must not be the server, or the next
+#: request runs into it.
+KEEP_ALIVE_SECONDS = 75
+
 
 def serve(model: artifact.Artifact, settings: Settings, host: str, port: int) -> int:
     """Serves an artifact until SIGTERM or Ctrl-C, and then what it has taken; returns the exit status.
@@ -40,7 +44,10 @@ def serve(model: artifact.Artifact, settings: Settings, host: str, port: int) ->
         on_failure=stop,
     )
     application = Server(settings, batcher, counts, model.info.label_values).application()
-    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False, server_header=False))
+    config = uvicorn.Config(
+        application, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
+    )
+    server = uvicorn.Server(config)
     # uvicorn sends itself the signal again when it is done; these take it then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

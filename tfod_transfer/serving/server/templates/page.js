@@ -52,6 +52,7 @@ const addRow = (index) => {
     button.append(part);
   }
   button.type = "button";
+  button.dataset.index = index;
   button.style.setProperty("--color", color(index));
   button.setAttribute("aria-pressed", index === chosen);
   button.onclick = () => {
@@ -65,18 +66,25 @@ const addRow = (index) => {
   find("list").append(row);
 };
 
+const drawBoxes = () => {
+  if (!answer) return;
+  const { width, height } = find("image").getBoundingClientRect();
+  find("boxes").replaceChildren();
+  find("boxes").setAttribute("viewBox", `0 0 ${width} ${height}`);
+  // The surest last, so that its label lies on top.
+  for (const index of shown().reverse()) drawBox(index, width, height);
+  const focused = document.activeElement.closest("#list button");
+  light(focused ? Number(focused.dataset.index) : chosen);
+};
+
 const draw = () => {
   find("value").textContent = Number(find("threshold").value).toFixed(2);
   if (!answer) return;
-  const indices = shown(), { width, height } = find("image").getBoundingClientRect();
+  const indices = shown();
   if (!indices.includes(chosen)) chosen = null;
-  find("boxes").replaceChildren();
   find("list").replaceChildren();
-  find("boxes").setAttribute("viewBox", `0 0 ${width} ${height}`);
-  // The surest last, so that its label lies on top.
-  for (const index of [...indices].reverse()) drawBox(index, width, height);
   indices.forEach(addRow);
-  light(chosen);
+  drawBoxes();
   const all = answer.scores.length;
   find("count").textContent = `${indices.length} of ${all} ${all === 1 ? "box" : "boxes"}`;
 };
@@ -103,6 +111,7 @@ const show = async (file) => {
     answer = content;
     chosen = null;
     image.alt = file.name;
+    find("picture").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
     find("result").hidden = false;
     say(`${file.name}: ${image.naturalWidth} × ${image.naturalHeight} pixels, answered in ${Math.round(performance.now() - started)} ms.`);
     draw();
@@ -114,7 +123,7 @@ const show = async (file) => {
 const first = (files) => { if (files && files.length) show(files[0]); };
 find("file").onchange = (event) => { first(event.target.files); event.target.value = ""; };
 find("threshold").oninput = draw;
-new ResizeObserver(draw).observe(find("image"));
+new ResizeObserver(drawBoxes).observe(find("image"));
 document.onpaste = (event) => first(event.clipboardData.files);
 document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("over"); };
 document.ondragleave = (event) => { if (!event.relatedTarget) document.body.classList.remove("over"); };
@@ -125,8 +134,8 @@ document.ondrop = (event) => {
 };
 
 const waitUntilReady = async () => {
-  const response = await fetch("ping").catch(() => ({ ok: false }));
-  if (response.ok) return say("");
+  const isReady = await fetch("ping").then((response) => response.text().then(() => response.ok)).catch(() => false);
+  if (isReady) return say("");
   say("The model is being loaded …");
   setTimeout(waitUntilReady, 1000);
 };
