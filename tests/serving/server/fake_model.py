@@ -27,7 +27,7 @@ def encoded(width: int = 20, height: int = 10, kind: str = "PNG") -> bytes:
 
 
 class FakeModel:
-    """Says of each image how many bytes it has, as its first score's box; `broken` has those that do not decode."""
+    """Finds two boxes in each image; `broken` has those that do not decode, `free` holds it up."""
 
     def __init__(self) -> None:
         self.batches: list[list[bytes]] = []
@@ -44,7 +44,7 @@ class FakeModel:
         if self.failure:
             raise self.failure
         return [
-            self.blank("this image does not decode.") if image in self.broken else self.row(image) for image in images
+            self.blank("this image does not decode") if image in self.broken else self.row(image) for image in images
         ]
 
     def row(self, image: bytes) -> Row:

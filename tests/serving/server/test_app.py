@@ -82,9 +82,9 @@ def test_bad_images_answer_for_themselves(client: TestClient, model: FakeModel) 
     model.broken.add(broken)
     answers = client.post(PREDICT, json=rows(b"nothing", IMAGE, broken)).json()["predictions"]
     assert [answer["status"] for answer in answers] == [
-        "this is no image file: it starts with b'nothing'.",
+        "this is no image file: it starts with b'nothing'",
         "",
-        "this image does not decode.",
+        "this image does not decode",
     ]
     assert answers[1] == model.row(IMAGE)
     assert answers[0]["scores"] == answers[2]["scores"] == [0.0] * 3

@@ -100,12 +100,12 @@ class Server:
         options = inference.parse_accept(request.headers.get("accept"))
         checked = self._check_image(await read_body(request, self._settings.max_body_bytes, deadline))
         if isinstance(checked, image_files.ImageProblem):
-            raise RefusedError(_STATUSES.get(checked.reason, 400), f"{checked.message}.")
+            raise RefusedError(_STATUSES.get(checked.reason, 400), _sentence(checked.message))
         (row,) = await self._detect([checked], deadline)
         try:
             content = inference.answer(row, options, self._labels)
         except inference.BadImageError as error:
-            raise RefusedError(400, str(error)) from None
+            raise RefusedError(400, _sentence(str(error))) from None
         return json_response(content, media_type=options.content_type)
 
     async def _predict(self, request: Request) -> Response:
@@ -154,7 +154,7 @@ class Server:
     def _blank(self, problem: image_files.ImageProblem) -> batching.Row:
         if not self._batcher.model:
             raise RefusedError(503, _LOADING)
-        return self._batcher.model.blank(f"{problem.message}.")
+        return self._batcher.model.blank(problem.message)
 
     def _check_name(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION_FOLDER)
@@ -162,6 +162,10 @@ class Server:
             raise RefusedError(404, f"there is no model {name!r} here; this server has {self._settings.model_name!r}.")
         if version != VERSION_FOLDER:
             raise RefusedError(404, f"there is no version {version!r} of {name!r} here; expected {VERSION_FOLDER!r}.")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _content_type(request: Request) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfod_transfer import errors
 from tfod_transfer.serving.loaded import LoadedDetector
 from tfod_transfer.serving.server.batching import Row
 
@@ -34,10 +35,10 @@ class ServedModel:
         """Returns a row for each image; one that does not decode has a `status`, a sentence, and scores of 0."""
         try:
             found = self._detector(images)
-        except tf.errors.InvalidArgumentError:
+        except (tf.errors.InvalidArgumentError, errors.DataError):
             if len(images) > 1:
                 return [row for image in images for row in self([image])]
-            return [self.blank("this image does not decode; send a whole JPEG or PNG.")]
+            return [self.blank("this image does not decode; send a whole JPEG or PNG")]
         boxes_xyxy = np.take(found.boxes, [1, 0, 3, 2], axis=-1).tolist()
         columns = zip(boxes_xyxy, (found.classes + 1.0).tolist(), found.scores.tolist(), strict=True)
         return [self._row(*column, "") for column in columns]
