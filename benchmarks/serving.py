@@ -92,7 +92,7 @@ from tfod_transfer.modeling.detector import build_detector
 from tfod_transfer.serving import signatures
 spec, folder = registry.load_registry().get({model_id!r}), pathlib.Path({str(folder)!r})
 info = artifact.ModelInfo(spec.model_id, spec.input_size, False, ("a", "b", "c"), (1, 2, 3))
-signatures.save(signatures.ServingModule(build_detector(spec, 3), info.labels), folder / "1")
+signatures.save(signatures.serving_module(build_detector(spec, 3), info), folder / "1")
 artifact.write_info(folder, info)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

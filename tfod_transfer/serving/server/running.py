@@ -85,7 +85,7 @@ def _load(found: artifact.Artifact, settings: Settings) -> Model:
     started = time.monotonic()
     from tfod_transfer.serving.server.model import ServedModel
 
-    model = ServedModel(found.saved_model, found.info.labels)
+    model = ServedModel(found.saved_model)
     model.warm_up(found.info.image_size, sorted({1, settings.max_batch_size}))
     print(f"ready: loaded and warmed up in {time.monotonic() - started:.1f} s", flush=True)
     return model
