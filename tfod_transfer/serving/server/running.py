@@ -73,8 +73,16 @@ def listen(host: str, port: int) -> socket.socket:
       UsageError: it cannot be.
     """
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family)
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        # With the protocol in it: asyncio sets TCP_NODELAY on no other socket, and each answer would take 40 ms more.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+        return listener
     except OSError as error:
         raise errors.UsageError(
             f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another --host or --port."
