@@ -26,6 +26,7 @@ setuptools.setup(
             "demo/checkpoint/**",
             "evaluation/templates/*",
             "sagemaker/*.lock",
+            "serving/server/templates/*",
         ]
     },
     # Ranges of what works; pip alone may still pick a set that does not, which is what the locks are for.
@@ -45,4 +46,7 @@ setuptools.setup(
         "tqdm>=4.64",
         "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later releases no longer have
     ],
+    extras_require={
+        "serve": ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"],
+    },
 )

@@ -10,7 +10,7 @@ import pytest
 
 from tfod_transfer import cli, errors
 
-COMMANDS = ("fit", "evaluate", "export", "predict", "inspect", "models")
+COMMANDS = ("fit", "evaluate", "predict", "inspect", "models", "export", "serve")
 
 
 def test_flags_take_dashes_or_underscores() -> None:

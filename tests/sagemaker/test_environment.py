@@ -106,3 +106,13 @@ def test_channels_and_folders_come_from_variables_or_their_usual_places(base):
     assert (named.model_dir, named.output_data_dir) == ("/out/model", "/out/data")
     assert (named.hosts, named.current_host) == (("algo-1", "algo-2"), "algo-2")
     assert named.checkpoint_dir == "/kept"
+
+
+def test_without_the_toolkit_the_hosts_are_in_a_file(base):
+    resources = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0"}
+    (base / "input" / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+    job = environment.read_job([], {"SAGEMAKER_BASE_DIR": str(base)})
+    assert (job.hosts, job.current_host) == (("algo-1", "algo-2"), "algo-2")
+    of_the_toolkit = {"SAGEMAKER_BASE_DIR": str(base), "SM_HOSTS": '["here"]', "SM_CURRENT_HOST": "here"}
+    job = environment.read_job([], of_the_toolkit)
+    assert (job.hosts, job.current_host) == (("here",), "here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -105,6 +106,15 @@ def problem_with(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> str | No
     """Returns a sentence that names the file and says why it cannot be used; None for a good image."""
     found = check_images([path], max_pixels=max_pixels)[0]
     return f"{path}: {found.message}" if isinstance(found, ImageProblem) else None
+
+
+def check_header(contents: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader | ImageProblem:
+    """Checks an image that is in memory by its header alone, as `check_images` does with files."""
+    kind = sniff(contents[:16])
+    if kind not in SUPPORTED_FORMATS:
+        return _not_supported(contents[:64], kind)
+    with _quiet_pillow():
+        return _check_body(io.BytesIO(contents), kind, max_pixels, decode=False)
 
 
 def open_upright(path: str, max_side: int | None = None) -> Image.Image:

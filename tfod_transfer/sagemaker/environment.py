@@ -51,6 +51,7 @@ def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
       UsageError: the hyperparameters are not a JSON object.
     """
     base = base_dir(environ)
+    resources = _resources(base)
     return Job(
         hyperparameters=read_hyperparameters(argv, environ),
         training=_channel("training", environ) or _channel("train", environ),
@@ -59,8 +60,8 @@ def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
         model_dir=environ.get("SM_MODEL_DIR") or str(base / "model"),
         output_data_dir=environ.get("SM_OUTPUT_DATA_DIR") or str(base / "output" / "data"),
         checkpoint_dir=_checkpoint_dir(base),
-        hosts=tuple(json.loads(environ.get("SM_HOSTS") or "[]")),
-        current_host=environ.get("SM_CURRENT_HOST", ""),
+        hosts=tuple(json.loads(environ.get("SM_HOSTS") or "[]") or resources.get("hosts", ())),
+        current_host=environ.get("SM_CURRENT_HOST") or resources.get("current_host", ""),
     )
 
 
@@ -116,13 +117,19 @@ def _checkpoint_dir(base: pathlib.Path) -> str:
     return str(base / "checkpoints")
 
 
+def _resources(base: pathlib.Path) -> dict[str, Any]:
+    """What the service says of the hosts; a container without SageMaker's toolkit learns of them here alone."""
+    file = base / "input" / "config" / "resourceconfig.json"
+    return _json_object(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else {}
+
+
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
         document = json.loads(text or "{}")
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise errors.UsageError(f"{where} must be a JSON object of hyperparameters; found {text[:80]!r}.")
+        raise errors.UsageError(f"{where} must be a JSON object; found {text[:80]!r}.")
     return document
 
 
