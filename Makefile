@@ -39,7 +39,7 @@ golden: .venv/installed.lock
 	$(PYTEST) -m golden
 
 acceptance: .venv/installed.lock toolkit
-	$(PYTEST) -m acceptance
+	$(PYTEST) -m acceptance -n 2 --dist loadfile
 
 smoke: .venv-newest/installed.lock
 	.venv-newest/bin/python tests/smoke/newest_stack.py
