@@ -3,8 +3,8 @@
     python benchmarks/memory.py [--epochs 20] [--bccd]
 
 Runs `fit` on drawn shapes with the embedded model, or on the blood cells with the 320 model, and prints the resident
-size after each epoch, how far it goes from that after the first, and how far it grows over that after the second (goals:
-5 %): the first may have memory of the tracing in it that is given back later.
+size after each epoch, how far it goes from that after the first, and how far it grows over that after the second
+(goals: 5 %): the first may have memory of the tracing in it that is given back later.
 """
 
 from __future__ import annotations
