@@ -47,7 +47,9 @@ def test_a_store_returns_what_was_written(store: cache.ImageStore) -> None:
 def test_a_store_works_inside_tf_data(store: cache.ImageStore) -> None:
     def through(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         stored = store.read(row)
-        with tf.control_dependencies([stored, store.write(row, tf.fill(SHAPE, tf.cast(row, tf.uint8)))]):
+        with tf.control_dependencies([stored]):  # a file that is being written is none
+            written = store.write(row, tf.fill(SHAPE, tf.cast(row, tf.uint8)))
+        with tf.control_dependencies([written]):
             return tf.size(stored), tf.identity(row)
 
     rows = tf.data.Dataset.range(3).map(through, num_parallel_calls=2)
