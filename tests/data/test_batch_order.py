@@ -42,10 +42,10 @@ def test_the_images_of_a_step_can_be_told_without_the_batches(dataset: Detection
 @pytest.mark.parametrize(
     ("settings", "starts"),
     [
-        # a step of the first epoch, of the third, and the cache of the run that starts there
+        # steps of the first epoch and of the third, and the cache of the run that starts there
         pytest.param({}, [(1, "memory"), (7, "disk"), (8, "none")], id="uniform"),
-        pytest.param({"sampling": "balanced"}, [(7, "memory")], id="balanced"),
-        pytest.param({"augmentation": "strong", "sampling": "balanced"}, [(7, "none")], id="balanced, strong"),
+        pytest.param({"sampling": "balanced"}, [(8, "memory")], id="balanced"),
+        pytest.param({"augmentation": "strong", "sampling": "balanced"}, [(8, "none")], id="balanced, strong"),
     ],
 )
 def test_a_run_that_starts_at_any_step_gives_the_batches_of_one_that_never_stopped(

@@ -152,17 +152,21 @@ def test_noise_is_a_function_of_seed_and_step(frozen: FineTuner) -> None:
     assert heard(seed=None, start=0, steps=2) == [(0, 0)] * 2
 
 
-def change_of_a_step(spec: registry.ModelSpec, execution: Execution) -> np.ndarray:
-    model = fine_tuner(spec, execution=execution)
-    before = [variable.numpy() for variable in model.detector.trainable_variables]
+def change_of_a_step(spec: registry.ModelSpec, execution: Execution) -> dict[str, np.ndarray]:
+    """What one step adds to each variable: enough, as class layers and step are large, to be seen beside rounding."""
+    model = fine_tuner(spec, execution=execution, learning_rate=1.0)
+    for variable in trainable_variables_for(model.detector, only_top=True):
+        if len(variable.shape) == 4:
+            variable.assign(10 * variable)
+    variables = model.detector.checkpoint_variables()
+    before = {key: variable.numpy() for key, variable in variables.items()}
     tf.function(model.train_step)(batch())
     assert {variable.dtype for variable in model.detector.variables} == {tf.float32}
-    after = model.detector.trainable_variables
-    return np.concatenate([(b.numpy() - a).ravel() for a, b in zip(before, after, strict=True)])
+    return {key: variables[key].numpy() - value for key, value in before.items()}
 
 
 @pytest.fixture(scope="module")
-def float32_change(spec: registry.ModelSpec) -> np.ndarray:
+def float32_change(spec: registry.ModelSpec) -> dict[str, np.ndarray]:
     return change_of_a_step(spec, Execution())
 
 
@@ -175,7 +179,9 @@ def float32_change(spec: registry.ModelSpec) -> np.ndarray:
     ],
 )
 def test_a_step_changes_the_weights_alike_however_it_is_executed(
-    spec: registry.ModelSpec, float32_change: np.ndarray, execution: Execution, tolerance: float
+    spec: registry.ModelSpec, float32_change: dict[str, np.ndarray], execution: Execution, tolerance: float
 ) -> None:
-    found = change_of_a_step(spec, execution)
-    assert np.linalg.norm(found - float32_change) < tolerance * np.linalg.norm(float32_change)
+    norms = {key: np.linalg.norm(change) for key, change in float32_change.items()}
+    rounding = 1e-4 * max(norms.values())  # gradients that float16 takes for zero
+    for key, found in change_of_a_step(spec, execution).items():
+        assert np.linalg.norm(found - float32_change[key]) <= tolerance * (norms[key] + rounding), key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-SCRIPT = pathlib.Path(__file__).with_name("two_devices.py")
+SCRIPT = pathlib.Path(__file__).resolve().with_name("two_devices.py")
+ROOT = SCRIPT.parents[2]
 
 # Adam's step is the same whatever the gradients are multiplied with, that of "sgd" where nothing is clipped is not.
 CASES = {
@@ -30,7 +32,8 @@ CASES = {
 def outcomes() -> dict[str, list[dict[str, Any]]]:
     """What one device gave and what two gave, for each case."""
     command = [sys.executable, str(SCRIPT), json.dumps(list(CASES.values()))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}  # of several work trees this one
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(zip(CASES, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
