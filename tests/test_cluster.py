@@ -65,3 +65,32 @@ def test_one_of_several_hosts_leaves_at_once(text: str, teardown: bool) -> None:
     )
     assert done.returncode == 143, done.stderr
     assert done.stdout.split() == ["last", "line", *(["teardown"] if teardown else [])]
+
+
+def test_what_a_traceback_holds_is_not_taken_down_before_the_end() -> None:
+    program = """
+from tfod_transfer import cluster
+
+class Trainer:
+    def __del__(self):
+        print("taken down")
+
+def fit():
+    trainer = Trainer()
+    raise ValueError
+
+try:
+    fit()
+except ValueError as stopped:
+    cluster.keep_until_the_end(stopped)
+print("last line")
+cluster.leave(143)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"TF_CONFIG": config(TWO, "worker", 0)},
+    )
+    assert (done.returncode, done.stdout) == (143, "last line\n"), done.stderr

@@ -63,6 +63,14 @@ def config_for(hosts: Sequence[str], this_host: str) -> str:
     return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": ordered.index(this_host)}})
 
 
+_kept: list[object] = []
+
+
+def keep_until_the_end(*objects: object) -> None:
+    """Keeps what TensorFlow takes down when nobody has it any more: it would wait for hosts that have left."""
+    _kept.extend(objects)
+
+
 def leave(status: int) -> NoReturn:
     """Ends this process; one of several at once, without TensorFlow's own farewell.
 

@@ -71,7 +71,12 @@ def fit(options: FitOptions) -> None:
     """
     stop_requests = StopRequests()
     with stop_requests.handled():
-        _fit(options, stop_requests, started=time.monotonic())
+        try:
+            _fit(options, stop_requests, started=time.monotonic())
+        except errors.StoppedError as stopped:
+            if cluster.from_environment(os.environ).num_hosts > 1:
+                cluster.keep_until_the_end(stopped)  # its traceback has the trainer
+            raise
 
 
 def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> None:
@@ -133,6 +138,8 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
             if not settings.checkpoint_dir:
                 kept.remove()
     devices.wait_for_all()
+    if hosts.num_hosts > 1:
+        cluster.keep_until_the_end(trainer, devices)
 
 
 def _train(
