@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfod_transfer.data.image_files import MAGIC
@@ -16,8 +17,24 @@ NAMES = tuple(dict.fromkeys(name for _, _, name in MAGIC))
 _NONE = len(NAMES)
 # How JPEG and PNG files, and data URLs, begin as base64 text.
 _BASE64 = (b"/9j/", b"iVBORw0KGgo", b"data:image/")
+# Everything that is looked for at once, since small ops cost more than large ones: (offset, bytes).
+_STARTS = (
+    *((offset, magic) for offset, magic, _ in MAGIC),
+    *((0, text) for text in _BASE64),
+    (12, b"VP8X"),
+    (12, b"VP8L"),
+)
+# Where headers hold a width and a height: (offset of each, bytes of each, whether the high byte comes first).
+_SIDES = {
+    "PNG": (16, 20, 4, True),
+    "BMP": (18, 22, 4, False),
+    "GIF": (6, 8, 2, False),
+    "WebP VP8X": (24, 27, 3, False),
+    "WebP": (26, 28, 2, False),
+}
+_LOSSLESS = 21  # where lossless WebP has both, less 1, in 14 bits each
 
-# The first bytes of its blocks.
+# The first bytes of GIF's blocks.
 _GIF_EXTENSION, _GIF_FRAME = 0x21, 0x2C
 _GIF_MAX_BLOCKS = 65536  # of 255 bytes: 16 MB
 
@@ -52,15 +69,16 @@ def look_at(image_bytes: tf.Tensor) -> Kinds:
     head = tf.strings.substr(image_bytes, 0, _HEAD)
     padded = tf.strings.substr(tf.strings.join([head, b"\0" * _HEAD]), 0, _HEAD)
     data = tf.reshape(tf.io.decode_raw(padded, tf.uint8), [-1, _HEAD])
-    fits = [_has(data, offset, magic) for offset, magic, _ in MAGIC]
-    first = tf.argmax(tf.stack([*fits, tf.ones_like(fits[0])], axis=-1), axis=-1, output_type=tf.int32)
+    expected, counts = _starts()
+    fits = tf.reduce_all((data[:, tf.newaxis] == expected) | ~counts, axis=-1)
+    magic, is_text, is_form = tf.split(fits, [len(MAGIC), len(_BASE64), 2], axis=1)
+    first = tf.argmax(tf.pad(magic, [[0, 0], [0, 1]], constant_values=True), axis=1, output_type=tf.int32)
     kinds = tf.gather([*(index(name) for _, _, name in MAGIC), _NONE], first)
     refusals = tf.gather([*(_refusal(name) for name in NAMES), _NO_IMAGE], kinds)
-    is_text = tf.reduce_any([_has(data, 0, start) for start in _BASE64], axis=0)
-    refusals = tf.where(is_text, _TEXT, refusals)
+    refusals = tf.where(tf.reduce_any(is_text, axis=1), _TEXT, refusals)
     refusals = tf.where(tf.strings.length(image_bytes) == 0, _EMPTY, refusals)
     failures = tf.gather([*(_failure(name) for name in NAMES), _NO_IMAGE], kinds)
-    return Kinds(refusals, failures, kinds, _pixels(data, kinds))
+    return Kinds(refusals, failures, kinds, _pixels(data, kinds, is_form))
 
 
 def _refusal(name: str) -> str:
@@ -73,28 +91,47 @@ def _failure(name: str) -> str:
     return f"this {name} image does not decode; send it as JPEG or PNG"
 
 
-def _pixels(data: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
-    """Width times height by kind; of WebP, which has three forms, that of the canvas (its container specification)."""
-    lossless = _number(data, 21, 4)
-    webp = tf.where(
-        _has(data, 12, b"VP8X"),
-        (_number(data, 24, 3) + 1) * (_number(data, 27, 3) + 1),
-        tf.where(
-            _has(data, 12, b"VP8L"),
-            (lossless % 2**14 + 1) * (lossless // 2**14 % 2**14 + 1),
-            (_number(data, 26, 2) % 2**14) * (_number(data, 28, 2) % 2**14),
-        ),
-    )
-    known = {
-        "PNG": _side(_number(data, 16, 4, big=True)) * _side(_number(data, 20, 4, big=True)),
-        "GIF": _number(data, 6, 2) * _number(data, 8, 2),
-        "BMP": _side(_number(data, 18, 4)) * _side(_number(data, 22, 4)),
-        "WebP": webp,
-    }
-    pixels = tf.zeros_like(webp)
-    for name, product in known.items():
-        pixels = tf.where(kinds == index(name), product, pixels)
-    return pixels
+def _pixels(data: tf.Tensor, kinds: tf.Tensor, is_form: tf.Tensor) -> tf.Tensor:
+    """Width times height by kind; of WebP, which has three forms, that of the canvas (its container specification).
+
+    Args:
+      data: uint8 [B, _HEAD].
+      kinds: int32 [B].
+      is_form: bool [B, 2], whether it would be WebP's extended form, its lossless one.
+    """
+    numbers = tf.cast(tf.matmul(tf.cast(data, tf.float64), _byte_values()), tf.int64)
+    sides = tf.reshape(numbers[:, :-1], [-1, len(_SIDES), 2])
+    # A BMP stored from its top has a negative height, in 32 bits; the two upper bits of VP8's sides are a scale.
+    sides = tf.where(sides > 2**31, 2**32 - sides, sides)
+    sides = sides % [[2**14 if name == "WebP" else 2**33] for name in _SIDES]
+    sides += tf.constant([[int(name == "WebP VP8X")] for name in _SIDES], tf.int64)
+    lossless = (numbers[:, -1:] % 2**14 + 1) * (numbers[:, -1:] // 2**14 % 2**14 + 1)
+    columns = tf.concat([tf.reduce_prod(sides, axis=-1), lossless, tf.zeros_like(lossless)], axis=1)
+    names = [*_SIDES, "WebP VP8L", "nothing"]
+    column = tf.gather([names.index(name if name in _SIDES else "nothing") for name in (*NAMES, "nothing")], kinds)
+    of_form = tf.where(is_form[:, 0], names.index("WebP VP8X"), names.index("WebP VP8L"))
+    column = tf.where(tf.reduce_any(is_form, axis=1) & (kinds == index("WebP")), of_form, column)
+    return tf.gather(columns, column, batch_dims=1)
+
+
+def _starts() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The bytes of each of _STARTS, uint8 [n, _HEAD], and which of them count, bool [n, _HEAD]."""
+    expected, counts = np.zeros([len(_STARTS), _HEAD], np.uint8), np.zeros([len(_STARTS), _HEAD], bool)
+    for row, (offset, start) in enumerate(_STARTS):
+        expected[row, offset : offset + len(start)] = list(start)
+        counts[row, offset : offset + len(start)] = True
+    return expected, counts
+
+
+def _byte_values() -> npt.NDArray[np.float64]:
+    """What each byte counts in each number of _SIDES and in lossless WebP's: float64 [_HEAD, n]."""
+    fields = [(at, width, big) for *both, width, big in _SIDES.values() for at in both]
+    fields.append((_LOSSLESS, 4, False))
+    values = np.zeros([_HEAD, len(fields)])
+    for column, (at, width, big) in enumerate(fields):
+        powers = 256.0 ** np.arange(width)
+        values[at : at + width, column] = powers[::-1] if big else powers
+    return values
 
 
 def gif_pixels(contents: tf.Tensor) -> tf.Tensor:
@@ -136,20 +173,3 @@ def gif_pixels(contents: tf.Tensor) -> tf.Tensor:
         maximum_iterations=_GIF_MAX_BLOCKS,
     )
     return tf.where(position < size, tf.int64.max, pixels)
-
-
-def _has(data: tf.Tensor, offset: int, expected: bytes) -> tf.Tensor:
-    """Whether rows of uint8 [B, n] hold these bytes there: bool [B]."""
-    return tf.reduce_all(data[:, offset : offset + len(expected)] == list(expected), axis=1)
-
-
-def _number(data: tf.Tensor, offset: int, width: int, big: bool = False) -> tf.Tensor:
-    """The unsigned numbers in `width` bytes of rows of uint8 [B, n], low byte first unless `big`: int64 [B]."""
-    powers: Sequence[int] = [256**power for power in range(width)]
-    field = tf.cast(data[:, offset : offset + width], tf.int64)
-    return tf.reduce_sum(field * tf.constant(powers[::-1] if big else powers, tf.int64), axis=1)
-
-
-def _side(number: tf.Tensor) -> tf.Tensor:
-    """A side in pixels from its 32 bits; negative for a BMP that is stored from its top, and at most 2^31."""
-    return tf.where(number > 2**31, 2**32 - number, number)

@@ -1,7 +1,8 @@
 """Encoded images to a detector's input where a bad one answers for itself and leaves the others alone.
 
 TensorFlow has no op that decodes or says that it cannot; `ignore_errors` of tf.data, inside the graph, is what comes
-nearest: a row whose function fails is left out, and what is missing afterwards is bad.
+nearest: a row whose function fails is left out, and another stands in for it. That function is prepared anew by each
+run, so that it holds the ops that may fail and no others.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from tfod_transfer.data import decode, resize
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.serving import image_kinds
 
-Row = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-
-_AT_ONCE = 4  # images of a batch that are decoded side by side
+_FAILED = -1
 
 
 class Prepared(NamedTuple):
@@ -42,44 +41,51 @@ def prepare(image_bytes: tf.Tensor, spec: ModelSpec, max_pixels: int) -> Prepare
       max_pixels: an image with more, by its header, is bad; it is not decoded.
     """
     found = image_kinds.look_at(image_bytes)
-    count = tf.shape(image_bytes)[0]
     black = tf.zeros([spec.input_size, spec.input_size, 3])
     whole = tf.constant([0.0, 0.0, 1.0, 1.0])
 
-    def row(number: tf.Tensor, contents: tf.Tensor, kind: tf.Tensor, pixels: tf.Tensor, refusal: tf.Tensor) -> Row:
-        pixels = tf.cond(refusal == "", lambda: _pixels(contents, kind, pixels), lambda: tf.identity(pixels))
-        refusal = tf.where(pixels > max_pixels, _too_many(pixels, max_pixels), refusal)
+    def row(image: image_kinds.Kinds, contents: tf.Tensor) -> Prepared:
+        decoded, pixels = _decoded(contents, image, max_pixels)
+        status = tf.where(pixels > max_pixels, _too_many(pixels, max_pixels), image.refusals)
+        status = tf.where(pixels == _FAILED, image.failures, status)
 
-        def decoded() -> tuple[tf.Tensor, tf.Tensor]:
-            image = decode.orient(decode.decode_image(contents), decode.exif_orientation(contents))
-            return resize.resize(image, spec), resize.windows(tf.shape(image)[:2], spec)
+        def resized() -> tuple[tf.Tensor, tf.Tensor]:
+            upright = decode.orient(decoded, decode.exif_orientation(contents))
+            return resize.resize(upright, spec), resize.windows(tf.shape(upright)[:2], spec)
 
-        image, window = tf.cond(refusal == "", decoded, lambda: (black, whole))
-        return number, image, window, refusal
+        resized_image, window = tf.cond(status == "", resized, lambda: (black, whole))
+        return Prepared(resized_image, window, status)
 
-    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes, found.kinds, found.pixels, found.refusals))
-    rows = rows.map(row, num_parallel_calls=_AT_ONCE, deterministic=True).ignore_errors()
-    last = tf.data.Dataset.from_tensors((count, black, whole, tf.constant("")))  # stands in for what is missing
-    numbers, images, windows, refusals = rows.concatenate(last).batch(tf.cast(count, tf.int64) + 1).get_single_element()
-    missing = tf.shape(numbers)[0] - 1
-    places = tf.tensor_scatter_nd_update(tf.fill([count + 1], missing), numbers[:, tf.newaxis], tf.range(missing + 1))[
-        :count
-    ]
-    status = tf.where(places == missing, found.failures, tf.gather(refusals, places))
-    return Prepared(tf.gather(images, places), tf.gather(windows, places), status)
+    specs = Prepared(tf.TensorSpec(black.shape), tf.TensorSpec([4]), tf.TensorSpec([], tf.string))
+    return Prepared(*tf.map_fn(lambda each: row(*each), (found, image_bytes), fn_output_signature=specs))
 
 
-def _pixels(contents: tf.Tensor, kind: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """All pixels that decoding makes, int64; fails on a JPEG whose header is damaged."""
+def _decoded(contents: tf.Tensor, image: image_kinds.Kinds, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """One image, uint8 [H, W, 3], and its pixels, int64.
 
-    def of_jpeg() -> tf.Tensor:
-        return tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64))
+    Where it is refused, or has too many pixels, the image is empty; so it is where anything fails, with _FAILED pixels.
+    """
+    is_gif, is_jpeg = (image.kinds == image_kinds.index(name) for name in ("GIF", "JPEG"))
+    is_allowed = image.refusals == ""
+    pixels = tf.cond(
+        is_gif, lambda: tf.maximum(image.pixels, image_kinds.gif_pixels(contents)), lambda: tf.identity(image.pixels)
+    )
+    nothing = tf.zeros([0, 0, 3], tf.uint8)
 
-    def of_gif() -> tf.Tensor:
-        return tf.maximum(pixels, image_kinds.gif_pixels(contents))
+    def may_fail(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.cond(is_jpeg & is_allowed, lambda: _jpeg_pixels(contents), lambda: tf.identity(pixels))
+        decodes = is_allowed & (found <= max_pixels)
+        return tf.cond(decodes, lambda: decode.decode_image(contents), lambda: nothing), found
 
-    cases = [(kind == image_kinds.index("JPEG"), of_jpeg), (kind == image_kinds.index("GIF"), of_gif)]
-    return tf.case(cases, default=lambda: tf.identity(pixels))
+    found = tf.data.Dataset.from_tensors(0).map(may_fail).ignore_errors()
+    instead = tf.data.Dataset.from_tensors((nothing, tf.constant(_FAILED, tf.int64)))
+    decoded, pixels = found.concatenate(instead).take(1).get_single_element()
+    return decoded, pixels
+
+
+def _jpeg_pixels(contents: tf.Tensor) -> tf.Tensor:
+    """Width times height, int64; fails on a damaged header."""
+    return tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64))
 
 
 def _too_many(pixels: tf.Tensor, max_pixels: int) -> tf.Tensor:
