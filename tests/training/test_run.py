@@ -262,7 +262,7 @@ class Clock:
 
 
 # Seconds; an epoch has four steps and a validation.
-TRACED, VALIDATION, STEP, EXPORT = 8, 5, 2, 10
+TRACED, VALIDATION, STEP, EXPORT = 10, 5, 2, 16
 
 
 class Timed(Steps):
@@ -317,7 +317,7 @@ def test_a_time_budget_shortens_the_run(max_time: float, steps: int, clock: Cloc
 @pytest.mark.parametrize(
     ("max_time", "steps"),
     [
-        pytest.param(100, 15, id="the same budget"),
+        pytest.param(100, 12, id="the same budget"),
         pytest.param(40, 0, id="no time is left"),
         pytest.param(None, 32, id="no budget any more"),
     ],
