@@ -6,8 +6,14 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 
+# A loaded machine is no defect.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -88,7 +88,7 @@ def test_agrees_with_one_box_at_a_time(
         expected = expected[:max_detections]
         boxes, classes, found_scores, count = (x.numpy()[image] for x in detections[:4])
         assert count == len(expected)
-        np.testing.assert_allclose(found_scores[:count], [score for score, *_ in expected])
+        np.testing.assert_allclose(found_scores[:count], [score for score, *_ in expected], rtol=1e-6)
         assert classes[:count].tolist() == [label for _, label, *_ in expected]
         np.testing.assert_allclose(boxes[:count], np.reshape([box for _, _, box, _ in expected], (-1, 4)), atol=1e-6)
         assert not boxes[count:].any()
