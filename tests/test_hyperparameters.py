@@ -83,6 +83,7 @@ def test_given_beats_recipe_beats_default() -> None:
     [
         pytest.param({}, "zoo", id="all layers"),
         pytest.param({"train_only_top_layer": "True"}, "none", id="top layer"),
+        pytest.param({"train_only_top_layer": "True", "random_rotation90": "True"}, "zoo", id="top layer, turned"),
         pytest.param({"train_only_top_layer": "True", "augmentation": "zoo"}, "zoo", id="top layer, given"),
     ],
 )

@@ -168,6 +168,7 @@ def test_the_preset_and_the_seed_of_augmented_images_are_those_of_training(
     [
         pytest.param(["--augmented"], "--output_dir", id="nowhere to draw"),
         pytest.param(["--augmentation", "strong"], "add --augmented", id="a preset for nothing"),
+        pytest.param(["--random_rotation90"], "add --augmented", id="turned for nothing"),
         pytest.param(["--seed", "3"], "add --augmented", id="a seed for nothing"),
         pytest.param(["--augmented", "--output_dir", "out", "--seed", "-1"], "seed must be", id="no seed"),
     ],

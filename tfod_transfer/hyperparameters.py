@@ -114,6 +114,11 @@ class Hyperparameters:
         "half of the images in mosaics of four",
         choices=("none", "zoo", "strong"),
     )
+    random_rotation90: bool = hyperparameter(
+        False,
+        "augmented images are also turned by 0, 90, 180 or 270 degrees, each equally often: for photographs that have "
+        "no up and down, as from a microscope or from above",
+    )
     sampling: str = hyperparameter(
         "uniform",
         "balanced: an epoch has images of rare classes more often, others less often than once",
@@ -217,8 +222,12 @@ def resolve(
             f"gradient_accumulation {hyperparameters.gradient_accumulation} cannot cut batch_size "
             f"{hyperparameters.batch_size} into equal parts; choose a divisor of it."
         )
-    if hyperparameters.train_only_on_top_layer and "augmentation" not in explicit:  # see training/frozen_features.py
-        hyperparameters = dataclasses.replace(hyperparameters, augmentation="none")
+    if hyperparameters.train_only_on_top_layer and not explicit.keys() & {"augmentation", "random_rotation90"}:
+        hyperparameters = dataclasses.replace(hyperparameters, augmentation="none")  # see training/frozen_features.py
+    if hyperparameters.random_rotation90 and hyperparameters.augmentation == "none":
+        raise errors.UsageError(
+            "random_rotation90 turns augmented images; with augmentation none there are none: choose zoo or strong."
+        )
     return hyperparameters
 
 

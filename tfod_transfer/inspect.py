@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
 TILE = 480
+AUGMENTED_BY = ("augmentation", "random_rotation90", "seed")  # hyperparameters that say how
 AUGMENTED_EPOCHS, AUGMENTED_TILE = 5, 320
 
 
@@ -38,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     if options.augmented and not options.output_dir:
         raise UsageError("--augmented draws a picture: name a folder for it with --output_dir.")
-    if not options.augmented and (options.augmentation, options.seed) != (None, None):
-        raise UsageError("--augmentation and --seed say how to draw augmented images: add --augmented.")
+    if not options.augmented and any(getattr(options, name) is not None for name in AUGMENTED_BY):
+        flags = ", ".join(f"--{name}" for name in AUGMENTED_BY)
+        raise UsageError(f"{flags} say how to draw augmented images: add --augmented.")
     from tfod_transfer import registry
 
     spec = registry.load_registry().get(options.model_id)
@@ -119,8 +121,10 @@ def _write_augmented(file: pathlib.Path, dataset: DetectionDataset, spec: ModelS
     from tfod_transfer.data import inspection
     from tfod_transfer.data.pipeline import InputPipeline
 
-    settings = resolve({"augmentation": options.augmentation, "seed": options.seed, "cache": "none"}, spec.defaults)
-    plain = InputPipeline(dataset, spec, dataclasses.replace(settings, augmentation="none"))
+    given = {name: getattr(options, name) for name in AUGMENTED_BY}
+    settings = resolve({**given, "cache": "none"}, spec.defaults)
+    unchanged = dataclasses.replace(settings, augmentation="none", random_rotation90=False)
+    plain = InputPipeline(dataset, spec, unchanged)
     augmented = InputPipeline(dataset, spec, settings)
     tiles = []
     for image in inspection.choose_images(dataset, options.images):
@@ -136,7 +140,8 @@ def _write_augmented(file: pathlib.Path, dataset: DetectionDataset, spec: ModelS
     drawing.mosaic(tiles, columns=1 + AUGMENTED_EPOCHS, tile=AUGMENTED_TILE).save(file, quality=90)
     print(
         f"wrote {file}: an image in each row, at the left as in evaluation, then as in epochs 1 to {AUGMENTED_EPOCHS} "
-        f"with augmentation {settings.augmentation} and seed {settings.seed}"
+        f"with augmentation {settings.augmentation}{', turned,' if settings.random_rotation90 else ''} "
+        f"and seed {settings.seed}"
     )
 
 
@@ -155,6 +160,7 @@ def _parser() -> cli.ArgumentParser:
     add("--verify", choices=("full", "header"), default="full", help="decode images, or read their headers only")
     add("--augmented", action="store_true", help="draw training images as the model sees them, to augmented.jpg")
     add("--augmentation", choices=FIELDS["augmentation"].metadata["choices"], help="preset [default: the model's own]")
+    add("--random_rotation90", nargs="?", const="True", choices=("True", "False"), help="also turned [default: False]")
     add("--seed", type=int, metavar="N", help="seed of the augmentation [default: that of training]")
     return parser
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import typing
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from tfod_transfer import registry
 from tfod_transfer.data import augmentation, geometry, resize
-from tfod_transfer.data.geometry import Example
+from tfod_transfer.data.geometry import Example, Photograph
 
 SIDE = 64
 MIN_SIDE = 1 / SIDE
@@ -289,3 +290,31 @@ def test_a_larger_scale_shows_any_part_of_the_photograph() -> None:
     assert min(corners) < 1
     assert max(corners) > SIDE * 0.35
     assert max(ends) > SIDE - 3
+
+
+def test_a_turned_photograph_is_seen_in_four_orientations_equally_often_and_its_boxes_with_it() -> None:
+    """A corner with a colour of its own tells the orientation, a box of another shape than the image follows."""
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[4:10, 30:50] = 255
+    image[:2, :2] = (90, 0, 0)
+    box = tf.constant([[4 / 40, 30 / 60, 10 / 40, 50 / 60]])
+    photograph = Photograph(Example(tf.constant(image), box, tf.constant([0])), tf.constant([40, 60]))
+    turn = tf.function(lambda seed: geometry.turn(photograph, seed, SIDE))
+    seen: collections.Counter[tuple[tuple[int, int], bool, bool]] = collections.Counter()
+    for row in range(160):
+        (turned, boxes, _), size = turn(tf.constant([3, row], tf.int64))
+        pixels = turned.numpy()
+        assert tuple(size) == pixels.shape[:2]
+        rows, columns = np.nonzero(pixels[..., 1] == 255)
+        expected = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+        np.testing.assert_allclose(boxes[0].numpy() * np.tile(size, 2), expected, atol=1e-3)
+        corner = np.argwhere(pixels[..., 0] == 90).mean(axis=0) / pixels.shape[:2] > 0.5
+        seen[pixels.shape[:2], bool(corner[0]), bool(corner[1])] += 1
+    # The corner is where a mirror of left and right gives the other four.
+    assert set(seen) == {
+        ((40, 60), False, False),
+        ((40, 60), True, False),
+        ((60, 40), False, False),
+        ((60, 40), True, False),
+    }
+    assert min(seen.values()) > 20

@@ -27,9 +27,14 @@ def dataset(tmp_path: pathlib.Path) -> DetectionDataset:
 
 
 @both_resizers
+@pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned"])
 @every_augmentation
-def test_training_batches(dataset: DetectionDataset, spec: registry.ModelSpec, augmentation: str) -> None:
-    pipeline = pipeline_of(dataset, spec, augmentation=augmentation)
+def test_training_batches(dataset: DetectionDataset, spec: registry.ModelSpec, augmentation: str, turned: bool) -> None:
+    if turned and augmentation == "none":
+        with pytest.raises(errors.UsageError, match="choose zoo or strong"):
+            pipeline_of(dataset, spec, augmentation=augmentation, random_rotation90=True)
+        return
+    pipeline = pipeline_of(dataset, spec, augmentation=augmentation, random_rotation90=turned)
     batches = pipeline.train_batches()
     assert all(each.shape.is_fully_defined() for each in batches.element_spec.values())
     most = 16 if augmentation == "strong" else 8

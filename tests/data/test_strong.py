@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from tfod_transfer import registry
 from tfod_transfer.data import resize, strong
-from tfod_transfer.data.geometry import Example
-from tfod_transfer.data.strong import Photograph
+from tfod_transfer.data.geometry import Example, Photograph
 
 SIDE = 96
 SPECS = {
@@ -84,7 +83,7 @@ def in_graph(resizer: str, max_boxes: int = 1000) -> Callable[..., Example]:
 
 
 def augmented(photographs: Sequence[Photograph], seed: tf.Tensor, *, resizer: str, max_boxes: int = 1000) -> Example:
-    def load(row: tf.Tensor) -> Photograph:
+    def load(row: tf.Tensor, _seed: tf.Tensor) -> Photograph:
         chosen: Photograph = tf.switch_case(
             tf.cast(row, tf.int32), [lambda photograph=photograph: photograph for photograph in photographs]
         )

@@ -129,6 +129,7 @@ def test_pixels_are_read_from_the_head(kind: str, options: dict[str, object]) ->
     assert image_kinds.look_at(tf.constant(batch)).pixels.numpy().tolist() == [w * h for w, h in sizes]
 
 
+@pytest.mark.golden  # 102 files, half a minute
 def test_awkward_files(shared: Callable[[str], pathlib.Path]) -> None:
     """Every file that TensorFlow decodes is found between two that are nothing; every other one is answered."""
     folder = shared("data/awkward")

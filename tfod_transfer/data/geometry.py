@@ -1,4 +1,4 @@
-"""Changes of an image's geometry, with its boxes: mirror, draw a window, cut; of tensors only, for tf.data.
+"""Changes of an image's geometry, with its boxes: mirror, turn, draw a window, cut; of tensors only, for tf.data.
 
 Boxes are float32 [n, 4], normalised [ymin, xmin, ymax, xmax] of the image.
 """
@@ -24,6 +24,31 @@ class Example(NamedTuple):
     classes: tf.Tensor
 
 
+class Photograph(NamedTuple):
+    """A cached photograph with its ground truth, and the height and width, int32 [2], of its file."""
+
+    example: Example
+    original_size: tf.Tensor
+
+
+def turn(photograph: Photograph, seed: tf.Tensor, input_size: int) -> Photograph:
+    """Exchanges rows and columns of half of the photographs, and turns half of all upside down.
+
+    Mirrored half of the times as well, a photograph is seen in each of its eight orientations equally often.
+    """
+    transposed, upside_down = tf.unstack(tf.random.stateless_uniform([2], seed) < 0.5)
+    photograph = tf.cond(transposed, lambda: transpose(photograph), lambda: photograph)
+    example = tf.cond(upside_down, lambda: flip_vertically(*photograph, input_size), lambda: photograph.example)
+    return Photograph(example, photograph.original_size)
+
+
+def transpose(photograph: Photograph) -> Photograph:
+    """Exchanges rows and columns: a mirror along the diagonal from the upper left corner."""
+    image, boxes, classes = photograph.example
+    example = Example(tf.transpose(image, [1, 0, 2]), tf.gather(boxes, [1, 0, 3, 2], axis=1), classes)
+    return Photograph(example, photograph.original_size[::-1])
+
+
 def mirror_half(example: Example, original_size: tf.Tensor, seed: tf.Tensor, input_size: int) -> Example:
     """Mirrors half of the images."""
     mirrored: Example = tf.cond(
@@ -35,17 +60,13 @@ def mirror_half(example: Example, original_size: tf.Tensor, seed: tf.Tensor, inp
 
 
 def flip_horizontally(example: Example, original_size: tf.Tensor, input_size: int) -> Example:
-    """Mirrors left and right.
+    """Mirrors left and right."""
+    return _flip(example, original_size, input_size, axis=1)
 
-    A resized image shows the photograph at the left edge of each of its pixels (see `resize.stretch`), a mirrored one
-    at the right edge. The boxes move by the difference, so that they lie to the pixels as in an image that was mirrored
-    before it was resized: up to one pixel, which would otherwise blur what the box head learns.
-    """
-    side = tf.cast(tf.shape(example.image)[1], tf.float32)
-    shift = 1.0 / side - 1.0 / tf.cast(original_size[1], tf.float32)
-    ymin, xmin, ymax, xmax = tf.unstack(example.boxes, axis=1)
-    boxes = tf.stack([ymin, 1.0 - xmax - shift, ymax, 1.0 - xmin - shift], axis=1)
-    return keep_visible(Example(tf.reverse(example.image, [1]), boxes, example.classes), input_size)
+
+def flip_vertically(example: Example, original_size: tf.Tensor, input_size: int) -> Example:
+    """Mirrors top and bottom."""
+    return _flip(example, original_size, input_size, axis=0)
 
 
 def sample_window(
@@ -110,6 +131,21 @@ def keep_visible(example: Example, input_size: int) -> Example:
     boxes = tf.clip_by_value(example.boxes, 0.0, 1.0)
     keep = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= 1.0 / input_size, axis=1)
     return _kept(example._replace(boxes=boxes), keep)
+
+
+def _flip(example: Example, original_size: tf.Tensor, input_size: int, *, axis: int) -> Example:
+    """Mirrors along an axis of the image.
+
+    A resized image shows the photograph at the upper left of each of its pixels (see `resize.stretch`), a mirrored one
+    at the other end. The boxes move by the difference, so that they lie to the pixels as in an image that was mirrored
+    before it was resized: up to one pixel, which would otherwise blur what the box head learns.
+    """
+    side = tf.cast(tf.shape(example.image)[axis], tf.float32)
+    shift = 1.0 / side - 1.0 / tf.cast(original_size[axis], tf.float32)
+    corners = tf.unstack(example.boxes, axis=1)
+    corners[axis], corners[axis + 2] = 1.0 - corners[axis + 2] - shift, 1.0 - corners[axis] - shift
+    flipped = Example(tf.reverse(example.image, [axis]), tf.stack(corners, axis=1), example.classes)
+    return keep_visible(flipped, input_size)
 
 
 def _cut(example: Example, window: tf.Tensor, low: tf.Tensor, high: tf.Tensor, min_share: tf.Tensor | float) -> Example:

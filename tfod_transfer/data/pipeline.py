@@ -16,15 +16,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfod_transfer import errors
-from tfod_transfer.data import augmentation, resize, sampling, strong
+from tfod_transfer.data import augmentation, geometry, resize, sampling, strong
 from tfod_transfer.data.dataset import DetectionDataset
-from tfod_transfer.data.geometry import Example
+from tfod_transfer.data.geometry import Example, Photograph
 from tfod_transfer.data.images import ImageSource, Source
-from tfod_transfer.data.strong import Photograph
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.registry import ModelSpec
 
 _BOXES_MULTIPLE = 8
+_TURN = 90  # folded into a photograph's seed, so that what else is drawn from it stays as it is
 _PREFETCHED_BATCHES = 2
 
 Batch = dict[str, tf.Tensor]
@@ -208,10 +208,10 @@ class InputPipeline:
             return self._batchable(self._example(source, row), row, self._sizes[row])
         seed = self._augmentation_seed(draw, epoch)
         if self._hyperparameters.augmentation == "strong":
-            photographs = functools.partial(self._photograph, source)
-            example = strong.augment(photographs, row, self._sampling.random_rows, seed, self._spec, self.max_boxes)
+            load = functools.partial(self._photograph, source)
+            example = strong.augment(load, row, self._sampling.random_rows, seed, self._spec, self.max_boxes)
         else:
-            example = self._zoo_example(self._photograph(source, row), seed)
+            example = self._zoo_example(self._photograph(source, row, seed), seed)
         return self._batchable(example, row, self._sizes[row])
 
     def _augmentation_seed(self, draw: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -232,10 +232,14 @@ class InputPipeline:
         boxes = resize.into_square(example.boxes, tf.shape(image)[:2], self._spec)
         return Example(resize.to_uint8(resize.resize(image, self._spec)), boxes, example.classes)
 
-    def _photograph(self, source: Source, row: tf.Tensor) -> Photograph:
+    def _photograph(self, source: Source, row: tf.Tensor, seed: tf.Tensor) -> Photograph:
         size = self._sizes[row]
         height, width = tf.unstack(resize.content_size(size, self._spec))
-        return Photograph(Example(source.image(row)[:height, :width], *self._ground_truth(row)), size)
+        photograph = Photograph(Example(source.image(row)[:height, :width], *self._ground_truth(row)), size)
+        if self._hyperparameters.random_rotation90:
+            turn_seed = tf.random.experimental.stateless_fold_in(seed, _TURN)
+            photograph = geometry.turn(photograph, turn_seed, self._spec.input_size)
+        return photograph
 
     def _example(self, source: Source, row: tf.Tensor) -> Example:
         boxes, classes = self._ground_truth(row)

@@ -7,12 +7,11 @@ it by heart.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfod_transfer.data import colors, geometry, resize
-from tfod_transfer.data.geometry import Example
+from tfod_transfer.data.geometry import Example, Photograph
 from tfod_transfer.registry import ModelSpec
 
 # Objects come in sizes that differ by a factor of three, as when a camera stands nearer or farther; the zoo's .1 to 2
@@ -26,15 +25,8 @@ MOSAIC_CENTRES = (0.35, 0.65)
 KEPT_SHARE = 0.1  # of a box's area that must be seen; what shows less of an object cannot be named
 
 
-class Photograph(NamedTuple):
-    """A cached photograph with its ground truth, and the height and width, int32 [2], of its file."""
-
-    example: Example
-    original_size: tf.Tensor
-
-
 def augment(
-    load: Callable[[tf.Tensor], Photograph],
+    load: Callable[[tf.Tensor, tf.Tensor], Photograph],
     row: tf.Tensor,
     draw_rows: Callable[[tf.Tensor, int], tf.Tensor],
     seed: tf.Tensor,
@@ -47,7 +39,7 @@ def augment(
     would teach that the objects in them are background.
 
     Args:
-      load: gives the photograph of a row of the data set, whose example has at most `max_boxes` boxes.
+      load: gives, for a row of the data set and a seed int64 [2], the photograph; it has at most `max_boxes` boxes.
       row: int64 scalar.
       draw_rows: gives, for a seed int64 [2] and a number, that many random rows, int64 [number].
       seed: int64 [2].
@@ -65,14 +57,14 @@ def augment(
     share_seed, alone_seed, mosaic_seed = _seeds(seed)
 
     def alone() -> Example:
-        return show_part(load(row), tf.constant([spec.input_size] * 2), SCALES, alone_seed)
+        return show_part(load(row, alone_seed), tf.constant([spec.input_size] * 2), SCALES, alone_seed)
 
     def mosaic() -> Example:
         row_seed, turn_seed, part_seed = _mosaic_seeds(mosaic_seed)
         rows = tf.concat([row[tf.newaxis], draw_rows(row_seed, 3)], axis=0)
         rows = tf.roll(rows, tf.random.stateless_uniform([], turn_seed, 0, 4, tf.int32), 0)
         return join(
-            lambda number, size, seed: show_part(load(rows[number]), size, MOSAIC_SCALES, seed), part_seed, spec
+            lambda number, size, seed: show_part(load(rows[number], seed), size, MOSAIC_SCALES, seed), part_seed, spec
         )
 
     example: Example = tf.cond(_is_mosaic(share_seed), mosaic, alone)
