@@ -57,6 +57,17 @@ def _underscored(arg: str) -> str:
     return "--" + flag[2:].replace("-", "_") + equals + value
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argument's type: whole numbers from `least` on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}; found {text!r}")
+        return int(text)
+
+    return read
+
+
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """Runs a command: returns its exit status, prints what went wrong as one line.
 

@@ -35,12 +35,15 @@ def find(arguments: Sequence[str], scratch: pathlib.Path) -> list[GivenImage]:
       DataError: nothing is there, or a file system cannot be read.
     """
     images: list[GivenImage] = []
-    for argument in arguments:
-        if remote_files.is_remote(argument):
-            folder = scratch / str(len(images))
-            images += [GivenImage(name, path) for name, path in remote_files.copied(argument, folder)]
-        else:
-            images += [GivenImage(path, path) for path in _local(argument)]
+    with remote_files.RemoteFiles() as remote:
+        for argument in arguments:
+            if not remote_files.is_remote(argument):
+                images += [GivenImage(path, path) for path in _local(argument)]
+                continue
+            for name in remote.matching(argument):
+                path = scratch / f"{len(images):06d}_{pathlib.PurePosixPath(name).name}"
+                remote.copy(name, str(path))
+                images.append(GivenImage(name, str(path)))
     return images
 
 

@@ -1,7 +1,7 @@
-"""Copies files from S3 and other places that TensorFlow has a file system for.
+"""Files on S3 and other places that TensorFlow has a file system for.
 
-A process of its own does it (`python -m tfod_transfer.remote_files ADDRESS FOLDER`): that of tensorflow-io's S3 aborts
-when it ends, whatever it has done before.
+A process of its own reads and writes them (`python -m tfod_transfer.remote_files`): that of tensorflow-io's S3 aborts
+when it ends, whatever it has done before. It takes requests, JSON lines, from its standard input.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from tfod_transfer import cli, errors
 
@@ -25,83 +28,141 @@ def is_remote(argument: str) -> bool:
     return _SCHEME.match(argument) is not None
 
 
-def copied(address: str, folder: pathlib.Path) -> list[tuple[str, str]]:
-    """Copies what an address means: a file, the files of a folder, of a pattern, or whose names begin so.
+class RemoteFiles:
+    """The process; started when it is first asked, ended with the block (`with RemoteFiles() as remote`).
 
-    Args:
-      address: with a scheme.
-      folder: where to, made if need be.
-
-    Returns:
-      Address and path of each file, sorted.
-
-    Raises:
-      DataError: TensorFlow knows no such file system, or nothing is there.
+    Each method raises DataError: TensorFlow knows no such file system, or what is there cannot be read or written.
     """
-    command = [sys.executable, "-m", "tfod_transfer.remote_files", address, str(folder)]
-    # A package that is not installed is found from any folder, too.
-    paths = os.pathsep.join(filter(None, [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    lines = done.stdout.splitlines()
-    if not lines:
-        raise errors.DataError(f"{address}: copying it ended with status {done.returncode}: {done.stderr[-500:]}")
-    told = json.loads(lines[-1])
-    if isinstance(told, str):
-        raise errors.DataError(told)
-    return [(name, path) for name, path in told]
+
+    def __enter__(self) -> RemoteFiles:
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            self._process.wait()
+        self._errors.close()
+
+    def matching(self, address: str) -> list[str]:
+        """Addresses, sorted: of the file, of those in the folder, of the pattern's, or of those whose names begin so.
+
+        Raises:
+          DataError: there are none.
+        """
+        found: list[str] = self._asked("matching", address)
+        if not found:
+            raise errors.DataError(
+                f"{address}: there is no such file, and none whose name begins so, or it cannot be read."
+            )
+        return found
+
+    def below(self, address: str) -> list[str]:
+        """Addresses of all files in a folder and in the folders in it, sorted; [] where there is no such folder."""
+        found: list[str] = self._asked("below", address)
+        return found
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies a file from an address or path to another, in place of what is there."""
+        self._asked("copy", source, target)
+
+    def _asked(self, *request: str) -> Any:
+        process = self._process or self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        if not line:
+            status = process.wait()
+            self._errors.seek(0)
+            told = self._errors.read()[-500:].decode(errors="replace")
+            raise errors.DataError(f"{request[1]}: the process that reads it ended with status {status}: {told}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise errors.DataError(answer["error"])
+        return answer["result"]
+
+    def _started(self) -> subprocess.Popen[str]:
+        # A package that is not installed is found from any folder, too.
+        paths = os.pathsep.join(filter(None, [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tfod_transfer.remote_files"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+            start_new_session=True,  # Ctrl-C is for the command, which then closes this
+        )
+        return self._process
 
 
-def main(address: str, folder: str) -> None:
-    """Copies, and prints a JSON list of addresses and paths, or a sentence about what went wrong as JSON."""
+def main() -> None:
+    """Answers requests until there are no more: a JSON line each, with `result` or `error`."""
     cli.quiet_tensorflow()
-    try:
-        print(json.dumps(_copy(address, pathlib.Path(folder))), flush=True)
-    except errors.DataError as error:
-        print(json.dumps(str(error)), flush=True)
-
-
-def _copy(address: str, folder: pathlib.Path) -> list[tuple[str, str]]:
     import tensorflow as tf
 
     with contextlib.suppress(Exception):  # where it is installed and fits this TensorFlow, it knows more file systems
         importlib.import_module("tensorflow_io")
-    found = _SCHEME.match(address)
-    scheme = found.group(1).lower() if found else ""
+    for line in sys.stdin:
+        name, *addresses = json.loads(line)
+        try:
+            _check(tf, addresses)
+            answer = {"result": _ACTIONS[name](tf.io.gfile, *addresses)}
+        except errors.DataError as error:
+            answer = {"error": str(error)}
+        except tf.errors.OpError as error:
+            answer = {"error": f"{addresses[-1]}: it cannot be read or written ({cli.describe_tf_error(error)})."}
+        print(json.dumps(answer), flush=True)
+
+
+def _check(tf: Any, addresses: list[str]) -> None:
     known = sorted(name for name in tf.io.gfile.get_registered_schemes() if name)
-    if scheme not in known:
-        raise errors.DataError(
-            f"{address}: TensorFlow knows no file system {scheme}:// here, only {', '.join(known)}; install the "
-            "tensorflow-io that fits it, or copy the files to a folder and give that."
-        )
-    try:
-        files = _matching(tf.io.gfile, address)
-        if not files:
+    for address in addresses:
+        found = _SCHEME.match(address)
+        if found and found.group(1).lower() not in known:
             raise errors.DataError(
-                f"{address}: there is no such file, and none whose name begins so, or it cannot be read."
+                f"{address}: TensorFlow knows no file system {found.group(1)}:// here, only {', '.join(known)}; "
+                "install the tensorflow-io that fits it, or copy the files to a folder and give that."
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        pairs = []
-        for number, name in enumerate(files):
-            path = folder / f"{number:06d}_{pathlib.PurePosixPath(name).name}"
-            tf.io.gfile.copy(name, str(path))
-            pairs.append((name, str(path)))
-    except tf.errors.OpError as error:
-        raise errors.DataError(f"{address}: it cannot be read ({error.message.splitlines()[0]}).") from None
-    return pairs
 
 
-def _matching(gfile: object, address: str) -> list[str]:
-    """Addresses of the files that are meant, sorted."""
-    isdir, listed, matches = gfile.isdir, gfile.listdir, gfile.glob  # type: ignore[attr-defined]
-    if isdir(address):
+def _matching(gfile: Any, address: str) -> list[str]:
+    if gfile.isdir(address):
         base = address.rstrip("/")
-        names = [f"{base}/{name}" for name in listed(address) if not name.endswith("/")]
+        names = [f"{base}/{name}" for name in gfile.listdir(address) if not name.endswith("/")]
     else:
-        names = matches(address) or matches(address + "*")
-    return sorted(name for name in names if not isdir(name))
+        names = gfile.glob(address) or gfile.glob(address + "*")
+    return sorted(name for name in names if not gfile.isdir(name))
+
+
+def _below(gfile: Any, address: str) -> list[str]:
+    if not gfile.isdir(address):
+        return []
+    return sorted(f"{folder.rstrip('/')}/{name}" for folder, _, names in gfile.walk(address) for name in names)
+
+
+def _copy(gfile: Any, source: str, target: str) -> None:
+    import tensorflow as tf
+
+    try:
+        gfile.copy(source, target, overwrite=True)
+    except tf.errors.NotFoundError:  # objects need no folder, and get none
+        if not gfile.exists(source):
+            raise
+        gfile.makedirs(target.rpartition("/")[0])
+        gfile.copy(source, target, overwrite=True)
+
+
+_ACTIONS: dict[str, Callable[..., Any]] = {"matching": _matching, "below": _below, "copy": _copy}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
     os._exit(0)

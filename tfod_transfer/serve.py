@@ -13,7 +13,7 @@ import argparse
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tfod_transfer import artifact, cli, errors, execution
 from tfod_transfer.data.image_files import DEFAULT_MAX_PIXELS
@@ -52,17 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return running.serve(model, settings, options.host, options.port)
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` on."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}; found {text!r}")
-        return int(text)
-
-    return read
-
-
 def _positive(text: str) -> float:
     value = _not_negative(text)
     if not value:
@@ -85,11 +74,17 @@ def _parser() -> cli.ArgumentParser:
     add = parser.add_argument
     add("artifact", metavar="ARTIFACT", help="the --model_dir of a finished fit")
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all [default: 127.0.0.1]")
-    add("--port", type=_whole(0), default=8080, metavar="N", help="port to listen at; 0 for a free one [default: 8080]")
+    add(
+        "--port",
+        type=cli.whole_number(0),
+        default=8080,
+        metavar="N",
+        help="port to listen at; 0 for a free one [default: 8080]",
+    )
     add("--model_name", metavar="NAME", help="NAME in /v1/models/NAME [default: name of the artifact's folder]")
     add(
         "--max_batch_size",
-        type=_whole(1),
+        type=cli.whole_number(1),
         default=8,
         metavar="N",
         help="most images the model gets at once [default: 8]",
@@ -102,12 +97,16 @@ def _parser() -> cli.ArgumentParser:
         help="longest wait for a batch to fill [default: 0.005]",
     )
     add(
-        "--queue_limit", type=_whole(1), default=64, metavar="N", help="images that may wait; beyond, 429 [default: 64]"
+        "--queue_limit",
+        type=cli.whole_number(1),
+        default=64,
+        metavar="N",
+        help="images that may wait; beyond, 429 [default: 64]",
     )
     add("--max_body_mb", type=_positive, default=20, metavar="MB", help="largest request; beyond, 413 [default: 20]")
     add(
         "--max_pixels",
-        type=_whole(1),
+        type=cli.whole_number(1),
         default=DEFAULT_MAX_PIXELS,
         metavar="N",
         help="largest image [default: 50000000]",
