@@ -10,7 +10,7 @@ import pytest
 
 from tfod_transfer import cli, errors
 
-COMMANDS = ("fit", "evaluate", "predict", "inspect", "models", "export", "serve")
+COMMANDS = ("fit", "evaluate", "predict", "inspect", "models", "export", "serve", "transform")
 
 
 def test_flags_take_dashes_or_underscores() -> None:
