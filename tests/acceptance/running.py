@@ -7,7 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = "tfod-transfer-demo-ssd-mobilenet-v2-fpnlite-160x160-shapes"
@@ -31,9 +31,10 @@ class Done:
     error: str
 
 
-def run_command(module: str, *arguments: object, **options: object) -> Done:
-    """Runs `python -m tfod_transfer.MODULE ARGUMENTS` to its end."""
+def run_command(module: str, *arguments: object, environ: Mapping[str, str] | None = None, **options: object) -> Done:
+    """Runs `python -m tfod_transfer.MODULE ARGUMENTS` to its end; `environ` is added to this process's own."""
     command: Sequence[str] = [sys.executable, "-m", f"tfod_transfer.{module}", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}
+    environment |= environ or {}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False, **options)
     return Done(done.returncode, done.stdout, done.stderr)
