@@ -48,5 +48,6 @@ setuptools.setup(
     ],
     extras_require={
         "serve": ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"],
+        "video": ["av>=12"],
     },
 )

@@ -47,7 +47,6 @@ ROWS: dict[str, Settings] = {
     "batch 4, turned": {"batch_size": 4, "random_rotation90": True},
     "EMA 0.98, rate 0.001": {"ema_decay": 0.98, "learning_rate": 0.001},
     "batch 4, EMA 0.99": {"batch_size": 4, "ema_decay": 0.99},
-    "batch norm trained": {"freeze_batch_norm": False},
     "class head only": {"train_only_on_top_layer": True},
 }
 EPOCHS = {"bccd": 10, "coco": 30}

@@ -14,6 +14,7 @@ from tfod_transfer import errors, predict
         pytest.param(["cat.jpg", "b/cat.jpg", "dog.png"], ["cat_1", "cat_2", "dog"], id="same stem in two folders"),
         pytest.param(["cat.jpg", "cat.png", "cat_1.jpg"], ["cat_2", "cat_3", "cat_1"], id="a number that is taken"),
         pytest.param(["cat.jpg", "cat.jpg"], ["cat_1", "cat_2"], id="the same file twice"),
+        pytest.param(["a/clip.mp4#t=0.000", "a/clip.mp4#t=2.500"], ["clip_0.000", "clip_2.500"], id="frames"),
         pytest.param([], [], id="none"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import math
 import os
 import re
 import sys
@@ -66,6 +67,25 @@ def whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def positive_number(text: str) -> float:
+    """An argument's type: finite numbers above 0."""
+    value = number_from_zero(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"expected a number above 0; found {text!r}")
+    return value
+
+
+def number_from_zero(text: str) -> float:
+    """An argument's type: finite numbers of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0; found {text!r}")
+    return value
 
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:

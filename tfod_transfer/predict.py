@@ -1,7 +1,7 @@
 """Runs a model on images: `python -m tfod_transfer.predict MODEL IMAGES… --output_dir DIR`.
 
 MODEL is an artifact (the --model_dir of a finished fit), or the model_id of a model that can only be run.
-IMAGES are files, folders, patterns ('photographs/**/*.jpg', quoted) and addresses (s3://bucket/prefix).
+IMAGES are files, folders, patterns ('photographs/**/*.jpg', quoted), videos and addresses (s3://bucket/prefix).
 Writes predictions.jsonl, one line an image (or predictions.json, COCO's results), and one drawn picture an image.
 """
 
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise errors.UsageError("--annotations says which image_id an image has, for --format coco; leave it out.")
     model = runnable.find(options.model, options.pretrained)
     with tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
-        readable, problems = _check(image_arguments.find(options.images, pathlib.Path(scratch)))
+        readable, problems = _check(
+            image_arguments.find(options.images, pathlib.Path(scratch), options.frames_per_second)
+        )
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
         if readable:
@@ -106,7 +108,7 @@ def _check(images: Sequence[GivenImage]) -> tuple[list[GivenImage], list[str]]:
 
 def _picture_names(paths: Sequence[str]) -> list[str]:
     """A name without suffix for the picture of each file: its own stem, numbered where several have the same."""
-    stems = [pathlib.Path(path).stem for path in paths]
+    stems = [_stem(path) for path in paths]
     counts = collections.Counter(stems)
     taken = {stem for stem, count in counts.items() if count == 1}
     numbers = {stem: itertools.count(1) for stem in counts}
@@ -119,12 +121,20 @@ def _picture_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
+def _stem(name: str) -> str:
+    """`clip_2.500` for the frame `folder/clip.mp4#t=2.500`."""
+    file, frame, seconds = name.rpartition("#t=")
+    return f"{pathlib.Path(file).stem}_{seconds}" if frame else pathlib.Path(name).stem
+
+
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.predict", description=__doc__)
     parser.add_argument(
         "model", metavar="MODEL", help="the --model_dir of a finished fit, or the model_id of an inference-only model"
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders, quoted patterns, addresses")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders, quoted patterns, videos, addresses"
+    )
     parser.add_argument("--output_dir", required=True, metavar="DIR", help="where predictions and pictures go")
     parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="of the predictions [default: jsonl]")
     parser.add_argument(
@@ -137,6 +147,9 @@ def _parser() -> cli.ArgumentParser:
     )
     parser.add_argument(
         "--score_threshold", type=float, default=0.0, metavar="S", help="leave out detections below [default: 0]"
+    )
+    parser.add_argument(
+        "--frames_per_second", type=cli.positive_number, default=1, metavar="N", help="frames of videos [default: 1]"
     )
     parser.add_argument("--draw_threshold", type=float, default=0.4, metavar="S", help="draw from here [default: 0.4]")
     return parser

@@ -9,8 +9,6 @@ SIGTERM and Ctrl-C end it after the requests that it has taken.
 
 from __future__ import annotations
 
-import argparse
-import math
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -52,23 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return running.serve(model, settings, options.host, options.port)
 
 
-def _positive(text: str) -> float:
-    value = _not_negative(text)
-    if not value:
-        raise argparse.ArgumentTypeError(f"expected a number above 0; found {text!r}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0; found {text!r}")
-    return value
-
-
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.serve", description=__doc__)
     add = parser.add_argument
@@ -91,7 +72,7 @@ def _parser() -> cli.ArgumentParser:
     )
     add(
         "--batch_delay",
-        type=_not_negative,
+        type=cli.number_from_zero,
         default=0.005,
         metavar="S",
         help="longest wait for a batch to fill [default: 0.005]",
@@ -103,7 +84,13 @@ def _parser() -> cli.ArgumentParser:
         metavar="N",
         help="images that may wait; beyond, 429 [default: 64]",
     )
-    add("--max_body_mb", type=_positive, default=20, metavar="MB", help="largest request; beyond, 413 [default: 20]")
+    add(
+        "--max_body_mb",
+        type=cli.positive_number,
+        default=20,
+        metavar="MB",
+        help="largest request; beyond, 413 [default: 20]",
+    )
     add(
         "--max_pixels",
         type=cli.whole_number(1),
@@ -113,7 +100,7 @@ def _parser() -> cli.ArgumentParser:
     )
     add(
         "--timeout",
-        type=_positive,
+        type=cli.positive_number,
         default=60,
         metavar="S",
         help="longest time to an answer; beyond, 504 [default: 60]",
