@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import dataclasses
 import http.client
 import json
 import os
@@ -15,53 +13,17 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from devtools import Tab, chromium
 from running import ROOT, Done
+from served import SECONDS, Serving, started
 
 pytestmark = pytest.mark.acceptance
 
-SECONDS = 120
 ARROW_LEFT, TAB = ("ArrowLeft", 37), ("Tab", 9)
 STEPS = 10  # of the slider, each 0.01
 COUNT = "document.querySelectorAll('#list li').length"
-
-
-@dataclasses.dataclass(frozen=True)
-class Serving:
-    """A running server."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-    def post(self, path: str, body: bytes, **headers: str) -> Any:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, body, named, method="POST")
-        with urllib.request.urlopen(request, timeout=SECONDS) as response:
-            return json.loads(response.read())
-
-
-@contextlib.contextmanager
-def started(*arguments: object) -> Iterator[Serving]:
-    """A server that says that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfod_transfer.serve", *map(str, arguments), "--port", "0"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        first = process.stdout.readline()
-        assert first.startswith("serving "), (first, process.stderr and process.stderr.read())
-        assert process.stdout.readline().startswith("ready: ")
-        yield Serving(process, first.split()[-1])
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
