@@ -147,8 +147,8 @@ def test_tensorflow_servings_own_form_takes_several_images(
     [
         pytest.param(b"x", "text/csv", "the Content-Type 'text/csv' is not known here", id="type"),
         pytest.param(b"", "image/jpeg", "the request is empty", id="empty"),
-        pytest.param(b"GIF89a", "application/x-image", "", id="no image"),
-        pytest.param(b"\xff\xd8\xff\xe0 broken", "image/jpeg", "", id="broken"),
+        pytest.param(b"GIF89a", "application/x-image", "this GIF image does not decode", id="no image"),
+        pytest.param(b"\xff\xd8\xff\xe0 broken", "image/jpeg", "this JPEG image is damaged or incomplete", id="broken"),
         pytest.param(
             b'{"instances": [{"image": 1}]}', "application/json", "keys must be equal to: image_bytes", id="x"
         ),
@@ -160,5 +160,4 @@ def test_what_cannot_be_answered_is_said(
     answer = container.invoke(body, {"Content-Type": content_type})
     assert answer.status == 500
     message = json.loads(answer.body)["error"]
-    assert message
     assert said in message
