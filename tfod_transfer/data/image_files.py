@@ -12,6 +12,8 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
+from tfod_transfer.data import addresses
+
 # What TensorFlow decodes to the same pixels in training and in the exported model.
 SUPPORTED_FORMATS = ("JPEG", "PNG")
 DEFAULT_MAX_PIXELS = 50_000_000
@@ -90,7 +92,7 @@ def check_images(
     """Checks image files in a thread pool.
 
     Args:
-      paths: the files.
+      paths: addresses (data/addresses.py): files, or parts of them.
       max_pixels: larger images are problems; they are never decoded (decompression bombs).
       decode: also decodes each body, at the smallest scale JPEG offers, since only that finds a truncated file.
 
@@ -119,7 +121,7 @@ def check_header(contents: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
 
 def open_upright(path: str, max_side: int | None = None) -> Image.Image:
     """Opens an image to look at: 8-bit RGB, its EXIF orientation applied, no side longer than `max_side`."""
-    with _quiet_pillow(), Image.open(path, formats=SUPPORTED_FORMATS) as image:
+    with _quiet_pillow(), addresses.open_image(path) as file, Image.open(file, formats=SUPPORTED_FORMATS) as image:
         orientation, _ = _orientations(image)
         if max_side:
             image.draft("RGB", (max_side, max_side))  # a JPEG decodes many times faster at a smaller scale
@@ -149,7 +151,7 @@ def _quiet_pillow() -> Iterator[None]:
 
 def _check(path: str, max_pixels: int, decode: bool) -> ImageHeader | ImageProblem:
     try:
-        with open(path, "rb") as file:
+        with addresses.open_image(path) as file:
             head = file.read(64)
             kind = sniff(head)
             if kind not in SUPPORTED_FORMATS:

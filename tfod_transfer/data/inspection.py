@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from concurrent import futures
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfod_transfer.data import validation
+from tfod_transfer.data import addresses, validation
 from tfod_transfer.data.dataset import DetectionDataset
 
 PERCENTILES = (5, 50, 95)
@@ -146,7 +145,7 @@ def same_content(paths: Sequence[str]) -> list[list[str]]:
     """Groups of files with the same bytes."""
     by_length: dict[int, list[str]] = collections.defaultdict(list)
     for path in paths:
-        by_length[os.path.getsize(path)].append(path)
+        by_length[addresses.size(path)].append(path)
     suspects = [path for group in by_length.values() if len(group) > 1 for path in group]
     by_digest: dict[bytes, list[str]] = collections.defaultdict(list)
     with futures.ThreadPoolExecutor() as pool:
@@ -199,5 +198,4 @@ def _repeated_boxes(dataset: DetectionDataset, image_of_box: npt.NDArray[np.int6
 
 
 def _digest(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.blake2b(file.read(), digest_size=16).digest()
+    return hashlib.blake2b(addresses.read(path), digest_size=16).digest()

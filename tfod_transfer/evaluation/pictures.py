@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import pathlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tfod_transfer import drawing
+from tfod_transfer.data import addresses
 from tfod_transfer.evaluation.report_content import ReportContent
 
 COUNT = 6  # best ones, and as many worst ones
@@ -96,7 +96,7 @@ def _pair(content: ReportContent, image: int) -> Pair:
         colors=[_RIGHT if right else _WRONG for right in is_right],
     )
     right, wrong, missed = (int(counts[image]) for counts in (outcomes.right, outcomes.wrong, outcomes.missed))
-    name = pathlib.Path(path).name
+    name = addresses.name(path)
     return Pair(
         name=name,
         outcome=f"F1 {outcomes.f1[image]:.2f}: {right} right, {wrong} wrong, {missed} missed",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfod_transfer import errors
+from tfod_transfer.data import addresses
 from tfod_transfer.evaluation.coco_metrics import ImageDetections
 
 
@@ -50,10 +51,7 @@ class LoadedDetector:
         """
         for start in range(0, len(paths), batch_size):
             chosen = paths[start : start + batch_size]
-            contents = []
-            for path in chosen:
-                with open(path, "rb") as file:
-                    contents.append(file.read())
+            contents = [addresses.read(path) for path in chosen]
             found = self._detections(contents, chosen)
             for i in range(len(contents)):
                 yield ImageDetections(found.boxes[i : i + 1], found.classes[i : i + 1], found.scores[i : i + 1])

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfod_transfer import artifact, cli, drawing, errors
-from tfod_transfer.data import image_files
+from tfod_transfer.data import addresses, image_files
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.evaluation.coco_metrics import ImageDetections
@@ -175,4 +175,4 @@ def _draw_predictions(folder: pathlib.Path, dataset: DetectionDataset, detection
                 detections.scores[image][drawn].tolist(),
             ),
         )
-        picture.save(folder / f"{image:03d}_{pathlib.Path(path).stem}.jpg", quality=88)
+        picture.save(folder / f"{image:03d}_{pathlib.Path(addresses.name(path)).stem}.jpg", quality=88)

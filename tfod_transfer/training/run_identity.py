@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from tfod_transfer.data import addresses
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.hyperparameters import FIELDS, Hyperparameters
@@ -50,7 +50,7 @@ def data_digest(dataset: DetectionDataset) -> dict[str, Any]:
     digest = hashlib.sha256()
     for column in ("sizes", "orientations", "boxes", "classes", "is_crowd", "offsets"):
         digest.update(np.ascontiguousarray(getattr(dataset, column)).tobytes())
-    files = [(os.path.basename(path), os.stat(path).st_size) for path in dataset.image_paths]
+    files = [(addresses.name(path), addresses.size(path)) for path in dataset.image_paths]
     digest.update(json.dumps([files, dataset.class_names, dataset.category_ids]).encode())
     return {"images": len(dataset), "boxes": dataset.num_boxes, "digest": digest.hexdigest()[:16]}
 

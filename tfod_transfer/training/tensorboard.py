@@ -18,7 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfod_transfer import drawing
-from tfod_transfer.data import image_files
+from tfod_transfer.data import addresses, image_files
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.evaluation.coco_metrics import ImageDetections
 from tfod_transfer.training.results import EpochResult, Validation
@@ -93,7 +93,7 @@ class TensorBoardEvents:
         image = tf.compat.v1.Summary.Image(
             height=picture.height, width=picture.width, colorspace=3, encoded_image_string=encoded.getvalue()
         )
-        tag = f"validation images/{row:05d} {pathlib.Path(self._dataset.image_paths[row]).stem}"
+        tag = f"validation images/{row:05d} {pathlib.Path(addresses.name(self._dataset.image_paths[row])).stem}"
         value = tf.compat.v1.Summary.Value(tag=tag, image=image)
         self._writer(VALIDATION, step).add_summary(tf.compat.v1.Summary(value=[value]), step)
 
