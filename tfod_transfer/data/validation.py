@@ -3,7 +3,8 @@
 Reasons that a Finding can carry (the action says what was done):
 
   annotation file   bad_record, duplicate_image_id, duplicate_file_name, unsafe_path, unknown_image, unlisted_category,
-                    unused_category, duplicate_category, missing_size, unlisted_file
+                    unused_category, duplicate_category, other_categories, missing_size, unlisted_file, unused_numbers,
+                    other_index, difficult_boxes
   image             missing_image, unreadable_image, not_an_image, unsupported_format, broken_image, too_many_pixels,
                     not_upright, other_size, size_mismatch, orientation_not_applied
   box               non_finite_box, zero_area_box, tiny_box, box_outside, box_over_edge, reversed_corners, edge_rounding
@@ -30,6 +31,8 @@ INVALID_BOXES = ("clip", "drop", "error")
 EDGE_TOLERANCE = 0.02
 EDGE_TOLERANCE_PX = 2.0
 MIN_SIDE_PX = 1.0
+# What a pixel may lose when a side is kept as float32 shares of the image.
+FLOAT32_ROUNDING_PX = 0.002
 NAMED_IN_ERRORS = 10
 
 _DROPPED = {
@@ -66,7 +69,7 @@ def check_boxes(
     sizes_hw: npt.NDArray[np.int64],
     policy: str,
     *,
-    file: str,
+    file: str | Sequence[str],
     annotation_indices: npt.NDArray[np.int64],
     as_found: npt.NDArray[np.float64],
 ) -> CheckedBoxes:
@@ -79,7 +82,7 @@ def check_boxes(
       boxes_xyxy_px: float64 [M, 4], [xmin, ymin, xmax, ymax] in pixels.
       sizes_hw: int64 [M, 2], (height, width) of each box's picture.
       policy: "clip", "drop" or "error".
-      file: the annotation file, for the findings.
+      file: the annotation file, or that of each box, for the findings.
       annotation_indices: int64 [M], for the findings.
       as_found: float64 [M, 4], the numbers as the file has them, for the findings.
 
@@ -101,14 +104,14 @@ def check_boxes(
         "non_finite_box": ~finite,
         "zero_area_box": (low == high).any(axis=1),
         "box_outside": ((high <= 0) | (low >= limit)).any(axis=1),
-        "tiny_box": (high_inside - low_inside < MIN_SIDE_PX).any(axis=1),
+        "tiny_box": (high_inside - low_inside < MIN_SIDE_PX - FLOAT32_ROUNDING_PX).any(axis=1),
     }
     findings: list[Finding] = []
 
     def report(reason: str, mask: npt.NDArray[np.bool_], message: str, action: str = "dropped") -> None:
         for row in np.flatnonzero(mask):
             index, value = int(annotation_indices[row]), as_found[row].tolist()
-            findings.append(Finding(reason, file, message, index, value, action))
+            findings.append(Finding(reason, _of(file, row), message, index, value, action))
 
     usable = np.ones(len(boxes), np.bool_)
     for reason, mask in masks.items():
@@ -122,21 +125,30 @@ def check_boxes(
     report("reversed_corners", usable & is_reversed, put_right, "reordered")
 
     if policy == "error" and findings:
-        headline = f"{file}: {len(findings)} boxes are not valid and invalid_boxes is 'error'"
+        headline = f"{findings[0].file}: {len(findings)} boxes are not valid and invalid_boxes is 'error'"
         raise DataError(f"{headline}. The first of them:{name_first(findings)}")
     findings.extend(_rounding(usable & is_rounded, file, annotation_indices, as_found))
     return CheckedBoxes(np.concatenate([low_inside, high_inside], axis=1), usable, findings)
 
 
+def _of(file: str | Sequence[str], row: int) -> str:
+    return file if isinstance(file, str) else file[row]
+
+
 def _rounding(
-    mask: npt.NDArray[np.bool_], file: str, indices: npt.NDArray[np.int64], as_found: npt.NDArray[np.float64]
+    mask: npt.NDArray[np.bool_],
+    file: str | Sequence[str],
+    indices: npt.NDArray[np.int64],
+    as_found: npt.NDArray[np.float64],
 ) -> list[Finding]:
     rows = np.flatnonzero(mask)
     if not len(rows):
         return []
-    message = f"boxes a little over the edge are clipped: {len(rows)} in this file, this is the first"
+    message = f"boxes a little over the edge are clipped: {len(rows)} in this data, this is the first"
     first = rows[0]
-    return [Finding("edge_rounding", file, message, int(indices[first]), as_found[first].tolist(), "clipped")]
+    return [
+        Finding("edge_rounding", _of(file, first), message, int(indices[first]), as_found[first].tolist(), "clipped")
+    ]
 
 
 def require_few(findings: Sequence[Finding], left_out: int, total: int, max_findings: float, source: str) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from tfod_transfer.data.formats.records import BoxOrder
 from tfod_transfer.data.validation import edge_tolerance
 from tfod_transfer.errors import DataError
 
-BoxOrder = Literal["xyxy", "xywh"]
 BOX_ORDERS = ("auto", *get_args(BoxOrder))
-_SPELLED = {"xyxy": "[xmin, ymin, xmax, ymax]", "xywh": "[x, y, width, height]"}
+SPELLED = {"xyxy": "[xmin, ymin, xmax, ymax]", "xywh": "[x, y, width, height]"}
 
 
 def decide(
@@ -38,7 +38,7 @@ def decide(
     """
     for told in get_args(BoxOrder):
         if box_order == told:
-            return told, f"boxes read as {_SPELLED[told]} pixels, as told"
+            return told, f"boxes read as {SPELLED[told]} pixels, as told"
     # A box without area in either reading is a mistake in any file, and speaks for neither.
     telling = np.isfinite(numbers).all(axis=1) & (numbers[:, :2] != numbers[:, 2:]).all(axis=1)
     telling &= (numbers[:, 2:] != 0).all(axis=1)
@@ -53,7 +53,7 @@ def decide(
         return "xywh", _said("xywh", "xyxy", fits, len(numbers))
     raise DataError(
         f"{source}: cannot tell the order of the numbers in a bbox: {fits['xyxy']} of {len(numbers)} boxes are valid "
-        f"as {_SPELLED['xyxy']}, {fits['xywh']} as {_SPELLED['xywh']} (COCO). Say which with --box_order xyxy or xywh"
+        f"as {SPELLED['xyxy']}, {fits['xywh']} as {SPELLED['xywh']} (COCO). Say which with --box_order xyxy or xywh"
     )
 
 
@@ -73,6 +73,6 @@ def _invalid(boxes_xyxy_px: npt.NDArray[np.float64], sizes_hw: npt.NDArray[np.in
 
 def _said(order: str, other: str, fits: dict[str, str], count: int) -> str:
     return (
-        f"boxes read as {_SPELLED[order]} pixels (detected: {fits[order]} of {count} boxes are valid so, "
-        f"{fits[other]} as {_SPELLED[other]})"
+        f"boxes read as {SPELLED[order]} pixels (detected: {fits[order]} of {count} boxes are valid so, "
+        f"{fits[other]} as {SPELLED[other]})"
     )

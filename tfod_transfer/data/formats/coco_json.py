@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,23 +11,25 @@ import numpy.typing as npt
 from tfod_transfer.data.dataset import Finding
 from tfod_transfer.data.formats import json_file
 from tfod_transfer.data.formats.json_file import AnnotationFile, BoxRecord, ImageRecord
-from tfod_transfer.data.formats.records import Id, Records, build_classes
+from tfod_transfer.data.formats.places import Place
+from tfod_transfer.data.formats.records import Id, Records, build_classes, is_safe, normalised_name
 
 _UNKNOWN, _LEFT_OUT = -1, -2
 _MAX_SIDE = 2**31
 
 
-def read(path: str) -> Records:
+def read(place: Place) -> Records:
     """Reads an annotation file into columns; opens no image.
 
     Raises:
       DataError: when the file is not JSON or not of this form.
     """
+    path = str(place.source)
     with json_file.paused_garbage_collection():
-        return _columns(path, json_file.decode(path))
+        return _columns(path, json_file.decode(path), place)
 
 
-def _columns(path: str, file: AnnotationFile) -> Records:
+def _columns(path: str, file: AnnotationFile, place: Place) -> Records:
     findings = list(file.findings)
     images, rows = _images(path, file.images, findings)
     rows.update({record.id: _LEFT_OUT for record in file.images if record and record.id not in rows})
@@ -54,6 +55,7 @@ def _columns(path: str, file: AnnotationFile) -> Records:
         findings=findings,
         images_listed=len(file.images),
         boxes_listed=len(file.annotations),
+        folders=place.folders,
     )
 
 
@@ -63,7 +65,7 @@ def _images(
     """Returns the images that are kept, and the row among them for each image id."""
     records = [record for record in listed if record]
     for record in records:
-        record.file_name = posixpath.normpath(record.file_name.replace("\\", "/"))
+        record.file_name = normalised_name(record.file_name)
     ambiguous = _ambiguous_ids(path, records, findings)
 
     kept: list[ImageRecord] = []
@@ -72,7 +74,7 @@ def _images(
     for record in records:
         if record.id in ambiguous or record.id in rows:
             continue
-        if not _is_safe(record.file_name):
+        if not is_safe(record.file_name):
             message = f"image {record.id!r}: file_name {record.file_name!r} does not lie in the images folder"
             findings.append(Finding("unsafe_path", path, message, value=record.file_name))
             continue
@@ -97,11 +99,6 @@ def _ambiguous_ids(path: str, records: list[ImageRecord], findings: list[Finding
             message = f"id {record.id!r} stands for {first[record.id]!r} and {record.file_name!r}; neither is used"
             findings.append(Finding("duplicate_image_id", path, message, value=record.id))
     return ambiguous
-
-
-def _is_safe(file_name: str) -> bool:
-    """Whether a normalised name stays inside the images folder, by its text alone (links are the user's choice)."""
-    return file_name != "." and "\0" not in file_name and file_name.split("/")[0] not in ("", "..")
 
 
 def _boxes(

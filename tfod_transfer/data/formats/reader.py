@@ -13,16 +13,19 @@ import numpy.typing as npt
 from tfod_transfer.data import frames, image_files, validation
 from tfod_transfer.data.dataset import DetectionDataset, Finding
 from tfod_transfer.data.formats import box_order as box_orders
-from tfod_transfer.data.formats import coco_json, layout
-from tfod_transfer.data.formats.box_order import BOX_ORDERS, BoxOrder
-from tfod_transfer.data.formats.records import Records
+from tfod_transfer.data.formats import layout, places, table
+from tfod_transfer.data.formats.box_order import BOX_ORDERS, SPELLED
+from tfod_transfer.data.formats.records import BoxOrder, Records
 from tfod_transfer.data.image_files import ImageHeader
 from tfod_transfer.data.validation import INVALID_BOXES
 from tfod_transfer.errors import DataError, UsageError, did_you_mean
 
+_JSON_FORMS = {"xyxy": "SageMaker's annotations.json", "xywh": "COCO"}
+
 
 def read_dataset(
     path: str | os.PathLike[str],
+    annotations: str | os.PathLike[str] | None = None,
     *,
     box_order: str = "auto",
     invalid_boxes: str = "clip",
@@ -33,8 +36,11 @@ def read_dataset(
     """Reads, checks and normalises a data set.
 
     Args:
-      path: a folder with `images/` and `annotations.json`, or an annotation file with its images beside it.
-      box_order: "xyxy" (xmin, ymin, xmax, ymax), "xywh" (x, y, width, height: COCO), or "auto" to find out.
+      path: a folder with `images/` and `annotations.json`, an annotation file with its images beside it, or a data set
+        in another format, which is found out (docs/formats.md).
+      annotations: the annotations of the images in the folder `path`, where they lie in a place of their own.
+      box_order: "xyxy" (xmin, ymin, xmax, ymax), "xywh" (x, y, width, height: COCO), or "auto" to find out; for
+        annotations in JSON, the other formats say it.
       invalid_boxes: what to do with a box further than rounding over the edge: "clip", "drop", or "error" for any
         invalid box.
       max_pixels: images with more pixels are left out without being decoded.
@@ -53,22 +59,22 @@ def read_dataset(
     _require("box_order", box_order, BOX_ORDERS)
     _require("invalid_boxes", invalid_boxes, INVALID_BOXES)
     _require("verify", verify, image_files.VERIFY)
-    place = layout.locate(os.fspath(path))
-    records = coco_json.read(str(place.annotations))
+    place = places.locate(os.fspath(path), None if annotations is None else os.fspath(annotations))
+    records = table.READERS[place.format](place)
     sizes_stated = bool((records.stated_sizes > 0).all())
     if sizes_stated:  # what the annotation file alone can tell is told before any image is opened
         order, said = _decide_order(box_order, records, records.stated_sizes)
-    folder = place.image_folder(records.file_names, required=verify != "none")
-    images = _Images.check(records, folder, max_pixels, verify)
+    images = _Images.check(records, max_pixels, verify)
     if not sizes_stated:
         order, said = _decide_order(box_order, records, images.frames.sizes)
 
     of_box = records.image_rows
+    pixels = records.numbers * (images.frames.sizes[of_box][:, [1, 0, 1, 0]] if records.normalised else 1)
     checked = validation.check_boxes(
-        box_orders.to_xyxy(records.numbers, order),
+        box_orders.to_xyxy(pixels, order),
         np.where(images.usable[:, None], images.frames.sizes, np.iinfo(np.int32).max)[of_box],
         invalid_boxes,
-        file=records.source,
+        file=records.box_origins,
         annotation_indices=records.annotation_indices,
         as_found=records.numbers,
     )
@@ -80,7 +86,7 @@ def read_dataset(
     if not images.usable.any():
         raise DataError(f"{records.source}: no image is left to use.{validation.name_first(findings)}")
     dataset = _columns(records, images, checked.boxes_xyxy_px, usable_boxes)
-    return dataclasses.replace(dataset, findings=tuple(findings), description=_describe(dataset, records, said))
+    return dataclasses.replace(dataset, findings=tuple(findings), description=_describe(dataset, records, order, said))
 
 
 def _require(name: str, value: str, known: Sequence[str]) -> None:
@@ -100,9 +106,9 @@ class _Images:
     findings: list[Finding]
 
     @classmethod
-    def check(cls, records: Records, folder: pathlib.Path, max_pixels: int, verify: str) -> _Images:
-        """Looks at the image files and relates them to the sizes that the annotation file states."""
-        paths = [f"{folder}{os.sep}{name}" for name in records.file_names]
+    def check(cls, records: Records, max_pixels: int, verify: str) -> _Images:
+        """Looks at the images and relates them to the sizes that the annotation file states."""
+        folder, paths = _find_images(records, required=verify != "none")
         stated = records.stated_sizes
         headers = [ImageHeader("JPEG", int(width), int(height), 1) for height, width in stated]
         rows = np.flatnonzero((stated == 0).any(axis=1)) if verify == "none" else np.arange(len(paths))
@@ -117,11 +123,12 @@ class _Images:
                 continue
             readable[row] = False
             headers[row] = ImageHeader("", 0, 0, 1)
-            similar = layout.similar_file(folder, records.file_names[row]) if found.reason == "missing_image" else ""
+            is_missing = folder and found.reason == "missing_image"
+            similar = layout.similar_file(folder, records.file_names[row]) if folder and is_missing else ""
             findings.append(Finding(found.reason, paths[row], found.message + similar, value=found.value))
         resolved = frames.resolve(paths, headers, np.where(readable[:, None], stated, 0))
-        findings += resolved.findings + _missing_sizes(records.source, stated)
-        findings += layout.unlisted_files(folder, records.file_names) if verify != "none" else []
+        findings += resolved.findings + (_missing_sizes(records.source, stated) if records.states_sizes else [])
+        findings += layout.unlisted_files(folder, records.file_names) if folder and verify != "none" else []
         return cls(
             paths=paths,
             upright_sizes=np.array([header.upright_size for header in headers], np.int64).reshape(-1, 2),
@@ -132,7 +139,18 @@ class _Images:
         )
 
 
+def _find_images(records: Records, *, required: bool) -> tuple[pathlib.Path | None, list[str]]:
+    """Returns the folder of the image files, where they have one, and the address of each image."""
+    if records.addresses is not None:
+        return None, records.addresses
+    folder = layout.image_folder(records.folders, records.file_names, required=required)
+    return folder, [f"{folder}{os.sep}{name}" for name in records.file_names]
+
+
 def _decide_order(box_order: str, records: Records, sizes: npt.NDArray[np.int64]) -> tuple[BoxOrder, str]:
+    if records.order:
+        unit = "shares of the image" if records.normalised else "pixels"
+        return records.order, f"boxes read as {SPELLED[records.order]} {unit}"
     known = (sizes > 0).all(axis=1)[records.image_rows]
     return box_orders.decide(box_order, records.numbers[known], sizes[records.image_rows[known]], records.source)
 
@@ -175,10 +193,11 @@ def _columns(
     )
 
 
-def _describe(dataset: DetectionDataset, records: Records, order_said: str) -> str:
+def _describe(dataset: DetectionDataset, records: Records, order: BoxOrder, order_said: str) -> str:
     negatives = int((dataset.boxes_per_image == 0).sum())
     without = f" ({negatives} without a box)" if negatives else ""
+    called = records.format or _JSON_FORMS[order]
     return (
-        f"{records.source}: {len(dataset)} of {records.images_listed} images{without}, "
+        f"{records.source} ({called}): {len(dataset)} of {records.images_listed} images{without}, "
         f"{dataset.num_boxes} of {records.boxes_listed} boxes, {dataset.num_classes} classes; {order_said}"
     )

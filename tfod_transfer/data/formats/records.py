@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import pathlib
+import posixpath
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ import numpy.typing as npt
 from tfod_transfer.data.dataset import Finding
 
 Id = int | str
+BoxOrder = Literal["xyxy", "xywh"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +25,10 @@ class Records:
     Attributes:
       source: the annotation file.
       image_ids: N identifiers.
-      file_names: N relative names of image files, with `/`.
+      file_names: N relative names of image files, with `/`; where there are `addresses`, names to call the images by.
       stated_sizes: int64 [N, 2], (height, width) in pixels; 0 where the file gives none.
       image_rows: int64 [M], the image of each box, 0..N-1.
-      numbers: float64 [M, 4], the four numbers of each box as found; their order is not known yet.
+      numbers: float64 [M, 4], the four numbers of each box as found.
       class_rows: int32 [M], 0..K-1.
       is_crowd: bool [M].
       annotation_indices: int64 [M], position in the file's list.
@@ -33,6 +37,13 @@ class Records:
       findings: what the reader left out or put right.
       images_listed: how many images the file lists, those left out included.
       boxes_listed: how many boxes the file lists, those left out included.
+      format: what the format is called; "" where the order of the boxes decides it.
+      order: of `numbers`; None where it has to be found out.
+      normalised: whether `numbers` are shares of the image's width and height, and not pixels.
+      states_sizes: whether the format has a place for image sizes.
+      folders: where the files may lie that `file_names` mean, the likeliest first.
+      addresses: N addresses of images (data/addresses.py), where the format knows them.
+      origins: N texts that say where each image and its boxes are described; None: in `source`.
     """
 
     source: str
@@ -49,6 +60,18 @@ class Records:
     findings: list[Finding]
     images_listed: int
     boxes_listed: int
+    format: str = ""
+    order: BoxOrder | None = None
+    normalised: bool = False
+    states_sizes: bool = True
+    folders: tuple[pathlib.Path, ...] = ()
+    addresses: list[str] | None = None
+    origins: list[str] | None = None
+
+    @property
+    def box_origins(self) -> str | list[str]:
+        """Where each of the M boxes is described, or where all of them are."""
+        return self.source if self.origins is None else [self.origins[row] for row in self.image_rows]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +84,29 @@ class Classes:
     findings: list[Finding]
 
 
-def build_classes(source: str, used: Iterable[Id], listed: Sequence[tuple[Id, str]]) -> Classes:
+def normalised_name(file_name: str) -> str:
+    """A relative file name with `/` and without detours."""
+    return posixpath.normpath(file_name.replace("\\", "/"))
+
+
+def is_safe(file_name: str) -> bool:
+    """Whether a normalised name stays inside the images folder, by its text alone (links are the user's choice)."""
+    return file_name != "." and "\0" not in file_name and file_name.split("/")[0] not in ("", "..")
+
+
+def build_classes(
+    source: str, used: Iterable[Id], listed: Sequence[tuple[Id, str]], order: Sequence[Id] = ()
+) -> Classes:
     """Makes classes of the category ids that annotations use.
 
-    A class needs a box to be learnt, so a category that is listed but not used becomes no class. Order: numbers by
-    value, then texts alphabetically.
+    A class needs a box to be learnt, so a category that is listed but not used becomes no class. Order: as told, then
+    numbers by value, then texts alphabetically.
 
     Args:
       source: the annotation file, for the findings.
       used: category ids of the annotations.
       listed: (id, name) of the file's own list of categories; may be empty.
+      order: category ids in the order that their classes shall have.
     """
     findings: list[Finding] = []
     names: dict[str, str] = {}
@@ -94,7 +130,12 @@ def build_classes(source: str, used: Iterable[Id], listed: Sequence[tuple[Id, st
         message = f"{len(unused)} categories are listed but never used, and become no classes: {_some(unused)}"
         findings.append(Finding("unused_category", source, message, value=unused, action="noted"))
 
-    category_ids = tuple(sorted((ids[text] for text in seen), key=lambda key: (isinstance(key, str), key)))
+    place = {str(category_id): row for row, category_id in enumerate(order)}
+    category_ids = tuple(
+        sorted(
+            (ids[text] for text in seen), key=lambda key: (place.get(str(key), len(place)), isinstance(key, str), key)
+        )
+    )
     class_names = [names.get(str(category_id), str(category_id)) for category_id in category_ids]
     for row, count in enumerate([collections.Counter(class_names)[name] for name in class_names]):
         if count > 1:
