@@ -47,6 +47,7 @@ class RecordsBuilder:
         image_id: Id | None = None,
         size_hw: tuple[Any, Any] = (0, 0),
         address: str = "",
+        boxes: int = 0,
     ) -> int | None:
         """Adds an image, or finds the one of this name.
 
@@ -56,13 +57,16 @@ class RecordsBuilder:
           image_id: where the format has one; else its name.
           size_hw: height and width in pixels, as stated; anything that is no such size means that none is.
           address: of the image (data/addresses.py), where the format knows it.
+          boxes: how many boxes it has; they are left out with it.
 
         Returns:
           Its row; None for a name that leaves the images folder.
         """
         name = normalised_name(name)
         if not address and not is_safe(name):
-            self.leave_out("unsafe_path", origin, f"the name {name!r} does not lie in the images folder", name)
+            self.leave_out(
+                "unsafe_path", origin, f"the name {name!r} does not lie in the images folder", name, boxes=boxes
+            )
             return None
         row = self._rows.setdefault(address or name, len(self._images))
         if row < len(self._images):

@@ -34,7 +34,8 @@ def read(place: Place) -> Records:
             message = f'expected "file", the name of an image; found {file!r}'
             builder.leave_out("bad_record", origin, message, boxes=json_labels.count_of(content))
             continue
-        row = builder.add_image(file, origin, size_hw=json_labels.size_of(content))
+        size, boxes = json_labels.size_of(content), json_labels.count_of(content)
+        row = builder.add_image(file, origin, size_hw=size, boxes=boxes)
         if row is None:
             continue
         json_labels.add_boxes(builder, row, content, origin)

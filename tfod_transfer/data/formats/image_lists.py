@@ -42,14 +42,17 @@ class LabelReader:
         if problem:
             self._builder.leave_out("bad_record", origin, problem, label[:12].tolist())
             return
-        row = self._builder.add_image(name, origin, image_id=image_id, address=address)
         width = int(label[1])
         self._widths.add(width)
         objects = label[int(label[0]) :].reshape(-1, width)[:, :MIN_OBJECT].astype(np.float64)
+        boxes = int((objects[:, 0] != -1).sum())
+        row = self._builder.add_image(name, origin, image_id=image_id, address=address, boxes=boxes)
+        if row is None:
+            return
         for index, (class_id, *shares) in enumerate(objects.tolist()):
             if class_id == -1:
                 continue
-            if row is None or not (class_id >= 0 and class_id.is_integer()):
+            if not (class_id >= 0 and class_id.is_integer()):
                 message = f"expected a class, numbered from 0, found {class_id:g}"
                 self._builder.leave_out("bad_record", origin, message, [class_id, *shares], box=index)
                 continue

@@ -50,7 +50,7 @@ def add_boxes(builder: RecordsBuilder, row: int, labels: dict[str, Any], origin:
         try:
             numbers, class_id = [_number(found[side]) for side in SIDES], as_id(found["class_id"])
             is_crowd = bool(found.get("iscrowd"))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             message = f"expected class_id, {', '.join(SIDES)}; {missing}"
             builder.leave_out("bad_record", origin, message, found, box=index)
@@ -76,4 +76,4 @@ def as_id(value: Any) -> Id:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or value is None:
         raise TypeError(f"{value!r} is not a number")
-    return float(value) if not isinstance(value, int) else float(min(max(value, -(2**63)), 2**63))
+    return float(value)

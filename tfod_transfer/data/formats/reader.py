@@ -69,10 +69,12 @@ def read_dataset(
         order, said = _decide_order(box_order, records, images.frames.sizes)
 
     of_box = records.image_rows
-    pixels = records.numbers * (images.frames.sizes[of_box][:, [1, 0, 1, 0]] if records.normalised else 1)
+    # Nothing is said of the boxes of an image that is not used.
+    sizes = np.where(images.usable[:, None], images.frames.sizes, np.iinfo(np.int32).max)[of_box]
+    pixels = records.numbers * (sizes[:, [1, 0, 1, 0]] if records.normalised else 1)
     checked = validation.check_boxes(
         box_orders.to_xyxy(pixels, order),
-        np.where(images.usable[:, None], images.frames.sizes, np.iinfo(np.int32).max)[of_box],
+        sizes,
         invalid_boxes,
         file=records.box_origins,
         annotation_indices=records.annotation_indices,

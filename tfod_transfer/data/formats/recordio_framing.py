@@ -44,7 +44,8 @@ def records(content: memoryview, path: str) -> Iterator[tuple[int, tuple[Segment
             continue
         pieces = [(start + 8, length)]
         if place != _FIRST:
-            raise DataError(f"{path}: expected a record at offset {start}, found {_PLACES.get(place, place)} of one")
+            found = _PLACES.get(place, f"part {place}")
+            raise DataError(f"{path}: expected a record at offset {start}, found {found} of one")
         while place != _LAST:
             if position >= end:
                 raise DataError(f"{path} is cut off: the record at offset {start} lacks its last part")

@@ -71,13 +71,17 @@ def _add(
 ) -> int:
     """Adds an image and its boxes; returns how many of them are difficult."""
     size_hw = _number(root, "size/height") or 0, _number(root, "size/width") or 0
-    row = builder.add_image(_image_name(root, file, folder, images), str(file), size_hw=size_hw)
+    objects = root.findall("object")
+    name = _image_name(root, file, folder, images)
+    row = builder.add_image(name, str(file), size_hw=size_hw, boxes=len(objects))
+    if row is None:
+        return 0
     difficult = 0
-    for index, found in enumerate(root.findall("object")):
+    for index, found in enumerate(objects):
         name = (found.findtext("name") or "").strip()
         numbers = [_number(found, f"bndbox/{side}") for side in SIDES]
         corners = [number for number in numbers if number is not None]
-        if row is None or not name or len(corners) < len(SIDES):
+        if not name or len(corners) < len(SIDES):
             message = f"expected <name> and <bndbox> with {', '.join(SIDES)}, found {name!r} and {numbers}"
             builder.leave_out("bad_record", str(file), message, numbers, box=index)
             continue

@@ -16,16 +16,20 @@ from tfod_transfer.data.writers.target import Settings
 
 
 def write_sagemaker(dataset: DetectionDataset, folder: pathlib.Path, settings: Settings) -> list[str]:
-    """Writes boxes as [xmin, ymin, xmax, ymax]; holds everything."""
+    """Writes boxes as [xmin, ymin, xmax, ymax]; holds all but an order of classes that their ids do not have."""
+    category_ids, lost = list(dataset.category_ids), []
+    if not target.are_in_order(category_ids):
+        category_ids = list(range(1, dataset.num_classes + 1))
+        lost.append("category ids: classes are numbered from 1, to keep their order")
     boxes = target.corners_px(dataset).tolist()
     annotations = []
     for row, (image, box) in enumerate(zip(_images_of_boxes(dataset), boxes, strict=True)):
         crowd = {"iscrowd": 1} if dataset.is_crowd[row] else {}
-        category_id = dataset.category_ids[dataset.classes[row]]
+        category_id = category_ids[dataset.classes[row]]
         numbers = [target.plain(number) for number in box]
         annotations.append({"image_id": dataset.image_ids[image], "bbox": numbers, "category_id": category_id, **crowd})
-    _write(dataset, folder, dataset.image_ids, dataset.category_ids, annotations)
-    return []
+    _write(dataset, folder, dataset.image_ids, category_ids, annotations)
+    return lost
 
 
 def write_coco(dataset: DetectionDataset, folder: pathlib.Path, settings: Settings) -> list[str]:
@@ -34,9 +38,9 @@ def write_coco(dataset: DetectionDataset, folder: pathlib.Path, settings: Settin
     if not all(isinstance(key, int) for key in image_ids):
         image_ids = list(range(1, len(dataset) + 1))
         lost.append("image ids: they are texts, which COCO's are not; images are numbered from 1")
-    if not all(isinstance(key, int) for key in category_ids):
+    if not target.are_in_order(category_ids) or not all(isinstance(key, int) for key in category_ids):
         category_ids = list(range(1, dataset.num_classes + 1))
-        lost.append("category ids: some are texts, which COCO's are not; classes are numbered from 1")
+        lost.append("category ids: they are no numbers, or not in order; classes are numbered from 1")
     annotations = []
     boxes = target.ltwh_px(dataset).tolist()
     for row, (image, box) in enumerate(zip(_images_of_boxes(dataset), boxes, strict=True)):

@@ -140,6 +140,11 @@ def classes_of(dataset: DetectionDataset, image: int) -> list[int]:
     return classes
 
 
+def are_in_order(category_ids: Sequence[int | str]) -> bool:
+    """Whether classes of these ids are read in this order, where nothing else tells it."""
+    return list(category_ids) == sorted(category_ids, key=lambda key: (isinstance(key, str), key))
+
+
 def not_held_as_numbered(dataset: DetectionDataset, first: int = 0) -> list[str]:
     """What is lost where classes are numbered from `first`: a sentence, or nothing."""
     numbered = tuple(range(first, first + dataset.num_classes))

@@ -20,7 +20,7 @@ def write(dataset: DetectionDataset, folder: pathlib.Path, settings: Settings) -
     import tensorflow as tf
 
     labels, lost = list(dataset.category_ids), []
-    if not all(isinstance(key, int) and key > 0 for key in labels):
+    if not target.are_in_order(labels) or not all(isinstance(key, int) and key > 0 for key in labels):
         labels, lost = list(range(1, dataset.num_classes + 1)), target.not_held_as_numbered(dataset, first=1)
     names = target.file_names(dataset)
     with tf.io.TFRecordWriter(str(folder / f"{folder.name}.tfrecord")) as writer:
