@@ -101,7 +101,7 @@ def _shortest(
     found, is_left = exact.copy(), np.ones(len(exact), np.bool_)
     for decimals in range(_MAX_DECIMALS):
         rounded = np.round(exact, decimals)
-        fits = is_left & (((start + rounded) / sides).clip(0, 1).astype(np.float32) == end)
+        fits = is_left & (((start + rounded) / sides).astype(np.float32) == end)
         found[fits] = rounded[fits]
         is_left &= ~fits
     return found
