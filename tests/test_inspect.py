@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from tfod_transfer import cli, inspect
+from tfod_transfer.data import writers
+from tfod_transfer.data.formats import read_dataset
 
 SIZE = (640, 480)
+ORDERS = {"coco": "xywh", "tf_json": "xyxy"}
 
 
 def write(folder: pathlib.Path, boxes: int = 3, image: str = "a.jpg") -> pathlib.Path:
@@ -195,3 +198,16 @@ def test_answers_without_tensorflow(arguments: list[str]) -> None:
     )
     root = pathlib.Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=root, capture_output=True)
+
+
+@pytest.mark.parametrize("name", writers.WRITERS)
+def test_every_format_is_inspected(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    dataset = read_dataset(write(tmp_path / "data"), box_order="xyxy")
+    writers.write(dataset, tmp_path / "other", name, writers.Settings())
+    separate = ["--annotations", tmp_path / "other_annotation"] if name == "image_json" else []
+    assert (
+        run(tmp_path / "other", *separate, "--output_dir", tmp_path / "out", "--box_order", ORDERS.get(name, "auto"))
+        == 0
+    )
+    assert "1 of 1 images, 3 of 3 boxes" in capsys.readouterr().out
+    assert (tmp_path / "out" / "mosaic.png").is_file()

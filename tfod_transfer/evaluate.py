@@ -121,7 +121,7 @@ def _spec(model_id: str) -> registry.ModelSpec | None:
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.evaluate", description=__doc__)
     parser.add_argument("artifact", metavar="ARTIFACT", help="the --model_dir of a finished fit")
-    parser.add_argument("data", metavar="DATA", help="folder with images/ and annotations.json")
+    parser.add_argument("data", metavar="DATA", help="folder or annotation file of a data set, in any format")
     parser.add_argument(
         "--output_dir", required=True, metavar="DIR", help="where metrics.json, report.html and model_card.md go"
     )

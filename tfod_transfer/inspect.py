@@ -69,7 +69,7 @@ def _read(options: Any) -> dict[str, DetectionDataset]:
 
     names = ("box_order", "invalid_boxes", "max_pixels", "max_findings", "verify")
     settings = {name: getattr(options, name) for name in names}
-    training = formats.read_dataset(options.data, **settings)
+    training = formats.read_dataset(options.data, options.annotations, **settings)
     if not options.validation:
         return {"training": training}
     validation = formats.read_dataset(options.validation, **settings)
@@ -148,7 +148,8 @@ def _write_augmented(file: pathlib.Path, dataset: DetectionDataset, spec: ModelS
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.inspect", description=__doc__)
     defaults, add = Hyperparameters(), parser.add_argument
-    add("data", metavar="DATA", help="folder with images/ and annotations.json, or an annotation file")
+    add("data", metavar="DATA", help="folder or annotation file of a data set; its format is found out")
+    add("--annotations", metavar="PATH", help="annotations of the images in DATA, where they lie elsewhere")
     add("--validation", metavar="DIR", help="validation data, to compare with DATA")
     add("--model_id", default=DEFAULT_MODEL, metavar="ID", help="whose anchors to compare with [default: %(default)s]")
     add("--output_dir", metavar="DIR", help="where to write mosaic.png and inspect.json [default: nothing is written]")

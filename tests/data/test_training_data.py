@@ -67,3 +67,13 @@ def test_replayed_images_bring_their_classes(tmp_path: pathlib.Path) -> None:
     images = len(data.train) + len(data.validation)
     assert images == 20  # 12 new ones are 60 %
     assert "replayed: 8 of 12 images" in data.describe()[0]
+
+
+def test_annotations_may_lie_in_a_place_of_their_own(write: Write) -> None:
+    folder = write(IMAGES, BOXES)
+    (folder / "elsewhere").mkdir()
+    file = (folder / "annotations.json").rename(folder / "elsewhere" / "boxes.json")
+    place = {"training_annotations": str(file), "validation_annotations": str(file)}
+    images = str(folder / "images")
+    data = training_data.read(images, images, hyperparameters.resolve({}), **place)
+    assert len(data.train) == len(data.validation) == 10

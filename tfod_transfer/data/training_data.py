@@ -43,27 +43,36 @@ class TrainingData:
 
 
 def read(
-    training: str, validation: str | None, hyperparameters: Hyperparameters, replay_data: str | None = None
+    training: str,
+    validation: str | None,
+    hyperparameters: Hyperparameters,
+    replay_data: str | None = None,
+    *,
+    training_annotations: str | None = None,
+    validation_annotations: str | None = None,
 ) -> TrainingData:
     """Reads and checks the data of a run; splits the training images when there is no validation folder.
 
     Args:
-      training: folder of training images.
-      validation: folder of validation images; None holds out a share of the training images.
+      training: folder or annotation file of the training images, in any format.
+      validation: the same for validation; None holds out a share of the training images.
       hyperparameters: of the run.
-      replay_data: folder of earlier training images, of which a share is mixed in; their classes stay known.
+      replay_data: earlier training images, of which a share is mixed in; their classes stay known.
+      training_annotations: annotations of the training images, where they lie in a place of their own.
+      validation_annotations: the same for validation.
 
     Raises:
       DataError: a data set cannot be read, teaches nothing, or the classes of the two do not agree.
     """
-    train = _read(training, hyperparameters)
+    train = _read(training, hyperparameters, training_annotations)
     if train.num_boxes == 0:
         raise errors.DataError(f"{training!r} has no usable boxes in {len(train)} images: there is nothing to learn.")
     if replay_data is not None:
         old = _read(replay_data, hyperparameters)
         train = replay.with_replay(train, old, hyperparameters.replay_share, hyperparameters.seed)
     if validation is not None:
-        held_out = formats.align_classes(_read(validation, hyperparameters), train.class_names, train.category_ids)
+        held_out = _read(validation, hyperparameters, validation_annotations)
+        held_out = formats.align_classes(held_out, train.class_names, train.category_ids)
         how = f"given as {validation}"
     else:
         if hyperparameters.validation_split == 0:
@@ -74,9 +83,10 @@ def read(
     return TrainingData(train, held_out, record)
 
 
-def _read(path: str, hyperparameters: Hyperparameters) -> DetectionDataset:
+def _read(path: str, hyperparameters: Hyperparameters, annotations: str | None = None) -> DetectionDataset:
     return formats.read_dataset(
         path,
+        annotations,
         box_order=hyperparameters.box_order,
         invalid_boxes=hyperparameters.invalid_boxes,
         max_findings=hyperparameters.max_findings,

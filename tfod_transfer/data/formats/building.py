@@ -36,7 +36,11 @@ class RecordsBuilder:
         self.findings: list[Finding] = []
         self._images: list[tuple[Id, str, tuple[int, int], str, str]] = []
         self._rows: dict[str, int] = {}
-        self._boxes: list[tuple[int, tuple[float, ...], Id, bool, int]] = []
+        self._image_rows: list[int] = []
+        self._numbers: list[float] = []
+        self._categories: list[Id] = []
+        self._crowds: list[bool] = []
+        self._indices: list[int] = []
         self._images_left_out = self._boxes_left_out = 0
 
     def add_image(
@@ -62,7 +66,7 @@ class RecordsBuilder:
         Returns:
           Its row; None for a name that leaves the images folder.
         """
-        name = normalised_name(name)
+        name = name if address else normalised_name(name)
         if not address and not is_safe(name):
             self.leave_out(
                 "unsafe_path", origin, f"the name {name!r} does not lie in the images folder", name, boxes=boxes
@@ -79,7 +83,11 @@ class RecordsBuilder:
 
     def add_box(self, row: int, numbers: Sequence[float], category_id: Id, index: int, is_crowd: bool = False) -> None:
         """Adds a box to an image: its four numbers, its category, its place in the list of the image's boxes."""
-        self._boxes.append((row, tuple(numbers), category_id, is_crowd, index))
+        self._image_rows.append(row)
+        self._numbers.extend(numbers)
+        self._categories.append(category_id)
+        self._crowds.append(is_crowd)
+        self._indices.append(index)
 
     def leave_out(
         self, reason: str, origin: str, message: str, value: Any = None, *, box: int | None = None, boxes: int = 0
@@ -99,18 +107,18 @@ class RecordsBuilder:
           listed: (category id, name) where the format tells names.
           class_order: category ids in the order that their classes shall have.
         """
-        classes = build_classes(self.source, [box[2] for box in self._boxes], listed, class_order)
-        count = len(self._boxes)
+        classes = build_classes(self.source, self._categories, listed, class_order)
+        count = len(self._categories)
         return Records(
             source=self.source,
             image_ids=_unique([image[0] for image in self._images]),
             file_names=[image[1] for image in self._images],
             stated_sizes=np.array([image[2] for image in self._images], np.int64).reshape(-1, 2),
-            image_rows=np.array([box[0] for box in self._boxes], np.int64),
-            numbers=np.array([box[1] for box in self._boxes], np.float64).reshape(count, 4),
-            class_rows=np.array([classes.rows[box[2]] for box in self._boxes], np.int32),
-            is_crowd=np.array([box[3] for box in self._boxes], np.bool_),
-            annotation_indices=np.array([box[4] for box in self._boxes], np.int64),
+            image_rows=np.array(self._image_rows, np.int64),
+            numbers=np.array(self._numbers, np.float64).reshape(count, 4),
+            class_rows=np.array([classes.rows[category_id] for category_id in self._categories], np.int32),
+            is_crowd=np.array(self._crowds, np.bool_),
+            annotation_indices=np.array(self._indices, np.int64),
             class_names=classes.names,
             category_ids=classes.category_ids,
             findings=[*self.findings, *classes.findings],

@@ -25,8 +25,7 @@ def read(place: Place) -> Records:
       DataError: when the file is not JSON or not of this form.
     """
     path = str(place.source)
-    with json_file.paused_garbage_collection():
-        return _columns(path, json_file.decode(path), place)
+    return _columns(path, json_file.decode(path), place)
 
 
 def _columns(path: str, file: AnnotationFile, place: Place) -> Records:

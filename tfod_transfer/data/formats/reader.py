@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tfod_transfer.data import frames, image_files, validation
 from tfod_transfer.data.dataset import DetectionDataset, Finding
 from tfod_transfer.data.formats import box_order as box_orders
-from tfod_transfer.data.formats import layout, places, table
+from tfod_transfer.data.formats import json_file, layout, places, table
 from tfod_transfer.data.formats.box_order import BOX_ORDERS, SPELLED
 from tfod_transfer.data.formats.records import BoxOrder, Records
 from tfod_transfer.data.image_files import ImageHeader
@@ -60,7 +60,8 @@ def read_dataset(
     _require("invalid_boxes", invalid_boxes, INVALID_BOXES)
     _require("verify", verify, image_files.VERIFY)
     place = places.locate(os.fspath(path), None if annotations is None else os.fspath(annotations))
-    records = table.READERS[place.format](place)
+    with json_file.paused_garbage_collection():
+        records = table.READERS[place.format](place)
     sizes_stated = bool((records.stated_sizes > 0).all())
     if sizes_stated:  # what the annotation file alone can tell is told before any image is opened
         order, said = _decide_order(box_order, records, records.stated_sizes)
