@@ -79,6 +79,7 @@ def test_labels(
         pytest.param([2, 5.5, 0, 0, 0, 1, 1], r"found 2 and 5\.5", id="objects of 5.5"),
         pytest.param([2, 5, 0, 0, 0, 1], r"6 numbers are no header of 2 and objects of 5", id="half an object"),
         pytest.param([np.nan, 5], r"found nan and 5", id="no number"),
+        pytest.param([2, 1e30], r"found 2 and 1e\+30", id="an endless object"),
     ],
 )
 def test_a_record_without_detection_labels_is_named(
@@ -113,7 +114,7 @@ def test_ids_names_and_classes_come_from_the_files_beside(tmp_path: pathlib.Path
     assert dataset.image_ids == [7, 3]
     assert [addresses.name(path) for path in dataset.image_paths] == ["000000007", "000000003"]
     assert dataset.class_names == ("0", "1")
-    (folder / "train.lst").write_text("7\t2\t5\tsub/a.jpg\n3\t2\t5\tb.png\n")
+    (folder / "train.lst").write_text("7\t2\t5\tsub/a.jpg\n3\t2\t5\tb.png\nno list\n")
     (folder / "train.idx").write_text(f"7\t0\n3\t{len(record(LABEL, 7))}\n")
     (folder / "classes.txt").write_text("cat\ndog\n")
     dataset = read_dataset(folder / "train.idx")
@@ -166,12 +167,22 @@ class TestLists:
         (tmp_path / "sub").mkdir()
         (tmp_path / "sub" / "a.png").write_bytes(encoded(0))
         (tmp_path / "b.png").write_bytes(encoded(1))
-        lines = ["0\t2\t5\t0\t0.25\t0.5\t0.75\t1\tsub/a.png", "1\t2\t5\tb.png", "x\ty", "2\t2\t5\t0\t0\t0\t1\t1\tc.png"]
+        lines = [
+            "0\t2\t5\t0\t0.25\t0.5\t0.75\t1\tsub/a.png",
+            "1\t2\t5\tb.png",
+            "x\ty",
+            "inf\t2\t5\tb.png",
+            "2\t2\t5\t0\t0\t0\t1\t1\tc.png",
+        ]
         (tmp_path / "train.lst").write_text("\n".join(lines))
-        dataset = read_dataset(tmp_path)
+        dataset = read_dataset(tmp_path, max_findings=1)
         assert (len(dataset), dataset.boxes.tolist()) == (2, [BOX])
         found = [(each.reason, pathlib.Path(each.file).name) for each in dataset.findings]
-        assert found == [("bad_record", "train.lst line 3"), ("missing_image", "c.png")]
+        assert found == [
+            ("bad_record", "train.lst line 3"),
+            ("bad_record", "train.lst line 4"),
+            ("missing_image", "c.png"),
+        ]
 
 
 def pair(number: int, labels: object) -> bytes:

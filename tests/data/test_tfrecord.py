@@ -133,7 +133,8 @@ def test_what_may_be_missing(
 
 def test_names_come_from_a_label_map(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "a.tfrecord", example(0, image__object__class__text=None))
-    items = 'item { id: 3 name: \'dog\' }\nitem {\n  name: "/m/01yrx"\n  id: 7\n  display_name: "Cat"\n}\n'
+    odd, first = 'item { id: "7" name: "mouse" } ', "item { id: 3 name: 'dog' }\n"
+    items = odd + first + 'item {\n  name: "/m/01yrx"\n  id: 7\n  display_name: "Cat"\n}\n'
     (tmp_path / "labels.pbtxt").write_text(items)
     assert read_dataset(tmp_path).class_names == ("Cat",)
 

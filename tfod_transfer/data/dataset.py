@@ -39,7 +39,7 @@ class DetectionDataset:
     Boxes of image i are rows `offsets[i]:offsets[i + 1]` of `boxes`, `classes` and `is_crowd`.
 
     Attributes:
-      image_paths: N paths of image files.
+      image_paths: N addresses of images (data/addresses.py): paths of files, or parts of files.
       image_ids: N identifiers as the annotation file gives them.
       sizes: int32 [N, 2], (height, width) in pixels of the upright image.
       orientations: uint8 [N], EXIF orientation (1..8) to apply after decoding; 1 is upright already.

@@ -6,6 +6,7 @@ A line of a list is: index, the numbers of the label (see `recordio.py`), name o
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from tfod_transfer.errors import DataError
 # MXNet's formats have no place for names of classes; this file has one in each line.
 CLASSES = "classes.txt"
 MIN_HEADER, MIN_OBJECT = 2, 5
+_MAX_OBJECT = 1000
+_INDEX = re.compile(r"[0-9]{1,18}")
 # A share further over the edge than this is no share, but a pixel or a percent.
 _MAX_SHARE = 2.0
 
@@ -87,7 +90,8 @@ def _problem_with(label: npt.NDArray[np.floating[Any]]) -> str:
     if len(label) < MIN_HEADER:
         return f"{widths}; found {len(label)} numbers"
     header, width = label[:2].tolist()
-    if not (header.is_integer() and width.is_integer() and header >= MIN_HEADER and width >= MIN_OBJECT):
+    is_whole = header.is_integer() and width.is_integer()
+    if not (is_whole and header >= MIN_HEADER and MIN_OBJECT <= width <= _MAX_OBJECT):
         return f"{widths}; found {header:g} and {width:g}"
     if len(label) < header or (len(label) - header) % width:
         return f"{len(label)} numbers are no header of {header:g} and objects of {width:g} each"
@@ -109,7 +113,7 @@ def read_list(place: Place) -> Records:
         index, *numbers, name = line.rstrip("\t").split("\t") if "\t" in line else (line, "")
         try:
             labels.add(np.array([float(text) for text in numbers]), origin, name.strip(), int(float(index)))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             builder.leave_out("bad_record", origin, f"expected numbers between tabs ({error})", line[:80])
     labels.finish()
     return builder.build(place.folders, classes_beside(place.source))
@@ -119,9 +123,9 @@ def names_beside(source: pathlib.Path) -> dict[int, str]:
     """The image names by index, of the list beside a `.rec` file; where there is none they are unknown."""
     names = {}
     for line in lines_of(source.with_suffix(".lst")):
-        index, *_, name = line.strip().split("\t")
-        if index.isdecimal() and name:
-            names[int(index)] = name
+        fields = line.strip().split("\t")
+        if len(fields) > 1 and _INDEX.fullmatch(fields[0]):
+            names[int(fields[0])] = fields[-1]
     return names
 
 
@@ -130,7 +134,7 @@ def offsets_in(index: pathlib.Path) -> list[int] | None:
     if not index.is_file():
         return None
     fields = [line.split("\t") for line in lines_of(index)]
-    return [int(field[1]) if len(field) == 2 and field[1].strip().isdecimal() else -1 for field in fields]
+    return [int(field[1]) if len(field) == 2 and _INDEX.fullmatch(field[1].strip()) else -1 for field in fields]
 
 
 def classes_beside(source: pathlib.Path) -> list[tuple[Id, str]]:

@@ -6,12 +6,14 @@ It is the form of a JSON file for each image, and of the label attribute of an a
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from tfod_transfer.data.formats.building import RecordsBuilder
 from tfod_transfer.data.formats.records import Id
 
 SIDES = ("left", "top", "width", "height")
+_NUMBER = re.compile(r"\s*-?[0-9]{1,18}\s*")
 EXPECTED = 'an object with the list "annotations"'
 
 
@@ -65,7 +67,7 @@ def as_id(value: Any) -> Id:
       TypeError: it is neither a number nor a text.
     """
     if isinstance(value, str):
-        return int(value) if value.strip().lstrip("-").isdecimal() else value
+        return int(value) if _NUMBER.fullmatch(value) else value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):

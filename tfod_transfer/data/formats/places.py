@@ -122,20 +122,21 @@ def _find_json(folder: pathlib.Path) -> Place | None:
 def _find_image_json(folder: pathlib.Path) -> Place | None:
     if (folder / ANNOTATIONS).is_file():
         return None
-    channel = folder.absolute().with_name(folder.absolute().name + CHANNEL_SUFFIX)
+    channel = pathlib.Path(os.path.abspath(folder) + CHANNEL_SUFFIX)
     for place, images in (
         (channel, (folder, folder.parent)),
         (folder / "annotations", (folder / IMAGES, folder)),
         (folder, (folder, folder / IMAGES)),
     ):
-        if place.is_dir() and _any_is(place, "*.json", "image_json"):
+        # To look through a folder that holds images as well would take long.
+        if place.is_dir() and _any_is(place, "*.json", "image_json", deep=place != folder):
             return Place("image_json", place, images)
     return None
 
 
 def _find_voc(folder: pathlib.Path) -> Place | None:
     for place in (folder / VOC_ANNOTATIONS, folder / VOC_ANNOTATIONS.lower(), folder):
-        if place.is_dir() and _any_is(place, "*.xml", "voc"):
+        if place.is_dir() and _any_is(place, "*.xml", "voc", deep=place != folder):
             return Place("voc", place, (*_voc_images(folder), place))
     return None
 
@@ -186,9 +187,10 @@ def _files(folder: pathlib.Path, wanted: str, *patterns: str) -> list[pathlib.Pa
     return [file for file in files if sniffing.format_of(file) == wanted]
 
 
-def _any_is(folder: pathlib.Path, pattern: str, wanted: str) -> bool:
+def _any_is(folder: pathlib.Path, pattern: str, wanted: str, *, deep: bool = True) -> bool:
     """Whether one of the first files with such a name, in this folder or one in it, is of the format."""
-    files = itertools.islice((file for file in folder.rglob(pattern) if file.is_file()), _PROBED)
+    found = folder.rglob(pattern) if deep else folder.glob(pattern)
+    files = itertools.islice((file for file in found if file.is_file()), _PROBED)
     return any(sniffing.format_of(file) == wanted for file in files)
 
 

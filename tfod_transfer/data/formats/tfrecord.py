@@ -120,6 +120,6 @@ def label_map_in(folder: pathlib.Path) -> dict[Id, str]:
     names: dict[Id, str] = {}
     for item in _ITEM.findall("\n".join(lines_of(files[0]))) if len(files) == 1 else []:
         fields = {key: number or double or single for key, number, double, single in _ITEM_FIELD.findall(item)}
-        if fields.get("id"):
+        if fields.get("id", "").isdecimal():
             names[int(fields["id"])] = fields.get("display_name") or fields.get("name") or fields["id"]
     return names
