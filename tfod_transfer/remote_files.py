@@ -15,11 +15,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent import futures
 from typing import Any
 
 from tfod_transfer import cli, errors
 
+_WORKERS = 16
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
 
@@ -68,6 +70,18 @@ class RemoteFiles:
     def copy(self, source: str, target: str) -> None:
         """Copies a file from an address or path to another, in place of what is there."""
         self._asked("copy", source, target)
+
+    def renew(self, copies: Mapping[str, str]) -> dict[str, str]:
+        """Copies files whose copy is not there, or is not as long and as old as they are.
+
+        Args:
+          copies: the path of its copy for each address.
+
+        Returns:
+          For each address that could not be copied, why.
+        """
+        problems: dict[str, str] = self._asked("renew", *copies, *copies.values()) if copies else {}
+        return problems
 
     def _asked(self, *request: str) -> Any:
         process = self._process or self._started()
@@ -160,7 +174,36 @@ def _copy(gfile: Any, source: str, target: str) -> None:
         gfile.copy(source, target, overwrite=True)
 
 
-_ACTIONS: dict[str, Callable[..., Any]] = {"matching": _matching, "below": _below, "copy": _copy}
+def _renew(gfile: Any, *sources_and_targets: str) -> dict[str, str]:
+    count = len(sources_and_targets) // 2
+    sources, targets = sources_and_targets[:count], sources_and_targets[count:]
+    with futures.ThreadPoolExecutor(_WORKERS) as pool:
+        problems = pool.map(lambda source, target: _renew_one(gfile, source, pathlib.Path(target)), sources, targets)
+        return {source: problem for source, problem in zip(sources, problems, strict=True) if problem}
+
+
+def _renew_one(gfile: Any, source: str, target: pathlib.Path) -> str | None:
+    import tensorflow as tf
+
+    try:
+        found = gfile.stat(source)
+        if target.is_file():
+            there = target.stat()
+            if (there.st_size, there.st_mtime_ns) == (found.length, found.mtime_nsec):
+                return None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.with_name(f"{target.name}.{os.getpid()}.part")
+        gfile.copy(source, str(new), overwrite=True)
+        os.utime(new, ns=(found.mtime_nsec, found.mtime_nsec))
+        new.replace(target)
+    except tf.errors.OpError as error:
+        return f"it cannot be read ({cli.describe_tf_error(error)})"
+    except OSError as error:
+        return f"it cannot be copied: {cli.describe_os_error(error)}"
+    return None
+
+
+_ACTIONS: dict[str, Callable[..., Any]] = {"matching": _matching, "below": _below, "copy": _copy, "renew": _renew}
 
 
 if __name__ == "__main__":

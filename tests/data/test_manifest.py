@@ -10,7 +10,7 @@ import pytest
 from records_on_disk import reasons
 from small_sets import HEIGHT, WIDTH, encoded
 
-from tfod_transfer import remote_mirror
+from tfod_transfer.data import remote_images
 from tfod_transfer.data.formats import read_dataset
 from tfod_transfer.errors import DataError
 
@@ -120,4 +120,4 @@ def test_an_unknown_file_system_is_said(tmp_path: pathlib.Path) -> None:
 )
 def test_copies_stay_in_the_cache(monkeypatch: pytest.MonkeyPatch, address: str, path: str) -> None:
     monkeypatch.setenv("TFOD_TRANSFER_CACHE", "cache")
-    assert str(remote_mirror._path(address)) == f"cache/remote/{path}"
+    assert str(remote_images.local_path(address)) == f"cache/remote/{path}"

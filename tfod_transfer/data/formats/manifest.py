@@ -7,7 +7,8 @@ import pathlib
 import urllib.parse
 from typing import Any
 
-from tfod_transfer import remote_files, remote_mirror
+from tfod_transfer import remote_files
+from tfod_transfer.data import remote_images
 from tfod_transfer.data.formats import json_labels
 from tfod_transfer.data.formats.building import RecordsBuilder
 from tfod_transfer.data.formats.files import lines_of
@@ -40,7 +41,7 @@ def read(place: Place) -> Records:
             builder.leave_out("bad_record", origin, message, reference)
             continue
         path = paths[reference]
-        if isinstance(path, remote_mirror.Problem):
+        if isinstance(path, remote_images.Problem):
             builder.leave_out("missing_image", reference, path.message, origin, boxes=json_labels.count_of(labels))
             continue
         size = json_labels.size_of(labels)
@@ -90,9 +91,9 @@ def _metadata(content: dict[str, Any], attribute: str) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _paths(references: list[str], folder: pathlib.Path) -> dict[str, pathlib.Path | remote_mirror.Problem]:
+def _paths(references: list[str], folder: pathlib.Path) -> dict[str, pathlib.Path | remote_images.Problem]:
     """Where the images are on this machine."""
-    paths: dict[str, pathlib.Path | remote_mirror.Problem] = {}
+    paths: dict[str, pathlib.Path | remote_images.Problem] = {}
     remote = []
     for reference in references:
         if reference.startswith("file://"):
@@ -101,4 +102,4 @@ def _paths(references: list[str], folder: pathlib.Path) -> dict[str, pathlib.Pat
             remote.append(reference)
         else:
             paths[reference] = folder / reference
-    return {**paths, **remote_mirror.mirrored(remote)}
+    return {**paths, **remote_images.local_copies(remote)}
