@@ -29,6 +29,8 @@ def source(tmp_path: pathlib.Path) -> pathlib.Path:
         (["--score_threshold", "1"], "score_threshold: expected a number from 0 to below 1, found 1.0"),
         (["--nms_iou", "-0.1"], "nms_iou: expected a number from 0 to 1, found -0.1"),
         (["--nms_iou", "nan"], "nms_iou: expected a number from 0 to 1, found nan"),
+        (["--nms_topk", "0"], "nms_topk: expected a whole number of at least 1, found 0"),
+        (["--nms_topk", "9"], "all boxes compete in non-max suppression: no nms_topk"),
         (["--format", "savedmodle"], "--format: invalid choice: 'savedmodle'"),
         (["--class_agnostic_nms", "perhaps"], "invalid choice: 'perhaps'"),
         (["--max_detection", "3"], "Did you mean '--max_detections'"),

@@ -60,6 +60,16 @@ FURTHER = {
     "efficientdet-d7-1536x1536-coco17-tpu-32": ("efficientdet_d7_coco17_tpu-32", 1536, 51.2, 55_825_086),
 }
 ZOO_MODELS = {**JUMPSTART, **FURTHER}
+# Of SageMaker's Object Detection: architecture, floats in the ImageNet classifier's file.
+SSD_MODELS = {
+    "object-detection-ssd-vgg-16": ("vgg16", 138_357_544),
+    "object-detection-ssd-resnet-50": ("resnet50", 23_587_712),
+}
+
+
+def zoo_models(models: registry.Registry) -> list[registry.ModelSpec]:
+    """Those of Object Detection - TensorFlow, the demonstration's too."""
+    return [spec for spec in models if spec.algorithm == "object-detection-tensorflow"]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +78,8 @@ def models() -> registry.Registry:
 
 
 def test_the_ids_are_those_of_jumpstart_and_our_own(models: registry.Registry) -> None:
-    assert set(models.model_ids()) == {PREFIX + suffix for suffix in ZOO_MODELS} | {DEMO}
-    assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(FURTHER) + 1
+    assert set(models.model_ids()) == {PREFIX + suffix for suffix in ZOO_MODELS} | {DEMO} | set(SSD_MODELS)
+    assert len(models.model_ids()) == len(models) == len(JUMPSTART) + len(FURTHER) + 1 + len(SSD_MODELS)
 
 
 def test_the_finished_models_are_those_of_jumpstart(models: registry.Registry) -> None:
@@ -148,6 +158,27 @@ def test_the_digest_is_over_the_known_checksums(
     assert checkpoint.tensor_crc_digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("model_id", SSD_MODELS)
+def test_an_ssd_entry_names_the_weights_of_keras(models: registry.Registry, model_id: str) -> None:
+    spec, (network, parameters) = models.get(model_id), SSD_MODELS[model_id]
+    assert (spec.algorithm, spec.num_classes, spec.parameters) == ("object-detection", 0, parameters)
+    assert (spec.input_size, spec.min_input_size) == (300, 300)
+    assert spec.checkpoint.of_backbone
+    assert spec.checkpoint.archive == spec.checkpoint.name
+    from tf_keras.src.applications import resnet, vgg16
+
+    known = {
+        "vgg16": (vgg16.WEIGHTS_PATH, None),
+        "resnet50": (
+            f"{resnet.BASE_WEIGHTS_PATH}resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            resnet.WEIGHTS_HASHES["resnet50"][1],
+        ),
+    }
+    url, md5 = known[network]
+    assert spec.checkpoint.url == url
+    assert spec.checkpoint.md5 == (md5 or "64373286793e3c8b2b4e3219cbf3544b")  # Keras has it inside a function
+
+
 def test_every_field_has_its_declared_type(models: registry.Registry) -> None:
     def check(value: object, kind: object, where: str) -> None:
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -174,13 +205,13 @@ def test_every_field_has_its_declared_type(models: registry.Registry) -> None:
 
 
 def test_every_recipe_is_made_of_hyperparameters(models: registry.Registry) -> None:
-    for spec in models:
+    for spec in zoo_models(models):
         resolved = hyperparameters.resolve({}, recipe=spec.defaults)
         assert resolved.epochs == spec.defaults["epochs"] > 0, spec.model_id
 
 
 def test_families_differ_where_their_checkpoints_do(models: registry.Registry) -> None:
-    for spec in models:
+    for spec in zoo_models(models):
         efficientdet = spec.architecture.startswith("efficientdet")
         structure = spec.structure
         assert spec.resizer == ("keep_aspect_ratio" if efficientdet else "fixed")
@@ -230,7 +261,7 @@ def floats_above_the_last_tap(channels: int, blocks: int) -> int:
 
 
 @pytest.mark.golden  # a minute for all of them
-@pytest.mark.parametrize("spec", list(registry.load_registry()), ids=lambda spec: spec.model_id)
+@pytest.mark.parametrize("spec", zoo_models(registry.load_registry()), ids=lambda spec: spec.model_id)
 def test_every_model_has_exactly_the_variables_of_its_checkpoint(
     spec: registry.ModelSpec, shared: Callable[[str], pathlib.Path]
 ) -> None:

@@ -19,6 +19,8 @@ class DetectionOptions:
       max_detections: boxes in an answer, at most.
       score_threshold: boxes have higher scores.
       nms_iou: overlap with a better box above which a box goes; None for the model's own.
+      nms_topk: how many boxes, the best, compete in non-max suppression, for models that limit it; None for the
+        model's own number.
       class_agnostic_nms: whether a better box of any class counts, and not of the same class only.
 
     Raises:
@@ -29,11 +31,13 @@ class DetectionOptions:
     score_threshold: float = MIN_SCORE
     nms_iou: float | None = None
     class_agnostic_nms: bool = False
+    nms_topk: int | None = None
 
     def __post_init__(self) -> None:
         ranges = (
             ("max_detections", self.max_detections >= 1, "a whole number of at least 1"),
             ("score_threshold", 0 <= self.score_threshold < 1, "a number from 0 to below 1"),
+            ("nms_topk", self.nms_topk is None or self.nms_topk >= 1, "a whole number of at least 1"),
             ("nms_iou", self.nms_iou is None or 0 <= self.nms_iou <= 1, "a number from 0 to 1"),
         )
         for name, fits, expected in ranges:

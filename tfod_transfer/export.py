@@ -21,12 +21,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Reads the artifact, builds its detector again, writes the target."""
     options = _parser().parse_args(argv)
     source = artifact.load(options.artifact)
-    spec = registry.load_registry().get(source.info.model_id)
     info = dataclasses.replace(
         source.info,
         detection=_changed(source.info.detection, options),
         precision=options.precision or source.info.precision,
     )
+    spec = registry.load_registry().get(info.model_id).adapted(info.image_size, nms_topk=info.detection.nms_topk)
     if artifact.check_target(options.output_dir, options.overwrite) is not None:
         raise errors.ArtifactError(
             f"the output folder {options.output_dir!r} is not empty; choose another --output_dir or add --overwrite."
@@ -65,6 +65,7 @@ def _parser() -> cli.ArgumentParser:
     add("--max_detections", type=int, metavar="N", help="boxes in an answer, at most")
     add("--score_threshold", type=float, metavar="S", help="leave out boxes whose score is not above it")
     add("--nms_iou", type=float, metavar="IOU", help="a box goes where a better one overlaps it by more")
+    add("--nms_topk", type=int, metavar="N", help="best boxes that compete, for models that limit it")
     add(
         "--class_agnostic_nms",
         nargs="?",

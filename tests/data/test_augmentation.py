@@ -110,7 +110,7 @@ def test_each_part_of_the_seed_changes_the_result(kind: str) -> None:
     assert len({augmented(*seed) for seed in seeds}) >= 12
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "multibox"])  # of other colours: test_zoom.py
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (48, SIDE), (SIDE, 40)], ids=["square", "wide", "high"])
 def test_boxes_stay_on_their_object(kind: str, shape: tuple[int, int]) -> None:
     """A white rectangle on gray: wherever it goes, its box goes."""

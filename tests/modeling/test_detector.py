@@ -93,6 +93,41 @@ def test_only_the_class_head_trains_on_request(tiny_detector: Any) -> None:
     assert len(everything) == len(tiny_detector.trainable_variables) > 100
 
 
+@pytest.mark.parametrize(
+    ("pattern", "only_top", "trained"),
+    [
+        pytest.param(r".*classification_backbone", False, ("decoder", "head"), id="a backbone"),
+        pytest.param(r"_feature_extractor", False, ("head",), id="from the start of the name"),
+        pytest.param(r".*backbone", True, ("class layers",), id="with the class head alone"),
+    ],
+)
+def test_layers_whose_names_match_do_not_train(
+    tiny_detector: Any, pattern: str, only_top: bool, trained: tuple[str, ...]
+) -> None:
+    kept = {each.ref() for each in trainable_variables_for(tiny_detector, only_top=only_top, frozen=pattern)}
+    parts = {
+        "decoder": tiny_detector.decoder.trainable_variables,
+        "head": tiny_detector.head.trainable_variables,
+        "class layers": trainable_variables_for(tiny_detector, only_top=True),
+    }
+    assert kept == {variable.ref() for name in trained for variable in parts[name]}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("conv9", "matches no layer; the"),
+        ("backbone", "matches no layer"),  # not at the start of a name
+        (".*", "matches every layer that trains"),
+        ("(", "is no regular expression"),
+    ],
+)
+def test_a_pattern_that_cannot_be_meant(tiny_detector: Any, pattern: str, message: str) -> None:
+    with pytest.raises(errors.UsageError) as caught:
+        trainable_variables_for(tiny_detector, only_top=False, frozen=pattern)
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize("policy", ["fused", "folded"])
 def test_bfloat16_keeps_float32_variables_and_outputs(tiny_spec: Any, tiny_detector: Any, policy: Any) -> None:
     expected = tiny_detector(images(tiny_spec))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfod_transfer.data import geometry, resize
+from tfod_transfer.data import geometry, resize, zoom
 from tfod_transfer.data.geometry import Example
 
 _SCALES = (0.1, 2.0)
@@ -81,4 +81,5 @@ ZOO: dict[str, Augmentation] = {
     "crop": mirror_and_crop,
     "ssd_crop": mirror_and_ssd_crop,
     "scale_and_crop": mirror_and_scale,
+    "multibox": zoom.mirror_and_zoom,
 }

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tfod_transfer.modeling import multibox
 from tfod_transfer.registry import ModelSpec, Structure
 
 Array = npt.NDArray[np.float32]
@@ -24,6 +25,8 @@ _SSD_FINEST_SCALE = 0.1  # of the only square anchor of the finest map
 def anchors_per_cell(spec: ModelSpec) -> list[int]:
     """How many anchors a cell of each feature map has, finest map first."""
     structure = spec.structure
+    if structure.anchor_generator == "multibox":
+        return multibox.anchors_per_cell(structure)
     if structure.anchor_generator == "ssd":
         return [len(boxes) for boxes in _ssd_boxes(structure)]
     return [len(structure.aspect_ratios) * structure.scales_per_octave] * structure.num_levels
@@ -33,12 +36,14 @@ def generate(spec: ModelSpec) -> Array:
     """Anchors of a model, in the order of its outputs: levels, rows, columns, and those of a cell.
 
     In a cell, a multi-scale grid has all sizes of the first aspect ratio, then of the next; SSD has all ratios of its
-    size, then the larger squares.
+    size, then the larger squares; for "multibox" see multibox.py.
 
     Returns:
       float32 [A, 4], normalised [ymin, xmin, ymax, xmax]; those at the rim reach over it.
     """
     size, structure = spec.input_size, spec.structure
+    if structure.anchor_generator == "multibox":
+        return multibox.generate(spec)
     grids = [(level, -(-size // 2**level)) for level in range(structure.min_level, structure.max_level + 1)]
     if structure.anchor_generator == "ssd":
         return np.concatenate(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras
 
+from tfod_transfer import errors
 from tfod_transfer.modeling import anchors, backbones, decoders, heads, preprocessing
 from tfod_transfer.modeling.heads.split import SplitHead
-from tfod_transfer.modeling.layers import BatchNorm, Block, Convolution, Execution, LayerSettings
+from tfod_transfer.modeling.layers import KEY_SUFFIX, BatchNorm, Block, Convolution, Execution, LayerSettings
 from tfod_transfer.registry import ModelSpec
 
 
@@ -115,10 +117,39 @@ class Detector(tf_keras.Model):
         }
 
 
-def trainable_variables_for(detector: Detector, *, only_top: bool) -> list[tf.Variable]:
-    """The variables that training changes: all trainable ones, or those of the class head alone."""
+def trainable_variables_for(detector: Detector, *, only_top: bool, frozen: str = "") -> list[tf.Variable]:
+    """The variables that training changes: all trainable ones, or those of the class head alone.
+
+    Args:
+      detector: the detector.
+      only_top: of the class head alone.
+      frozen: a regular expression; layers whose names begin with a match are left out. "": none are.
+
+    Raises:
+      UsageError: it is no regular expression, matches no layer, or leaves nothing to train.
+    """
     parts = detector.head.class_layers if only_top else [detector]
-    return [variable for part in parts for variable in part.trainable_variables]
+    variables = [variable for part in parts for variable in part.trainable_variables]
+    if not frozen:
+        return variables
+    names = {variable.ref(): _layer_name(key) for key, variable in detector.checkpoint_variables().items()}
+    try:
+        matched = {name for name in names.values() if re.match(frozen, name)}
+    except re.error as error:
+        raise errors.UsageError(f"freeze_layer_pattern {frozen!r} is no regular expression: {error}.") from None
+    left = [variable for variable in variables if names[variable.ref()] not in matched]
+    if not matched or not left:
+        known = sorted(set(names.values()))
+        raise errors.UsageError(
+            f"freeze_layer_pattern {frozen!r} matches {'no layer' if not matched else 'every layer that trains'}; the "
+            f"{len(known)} layers of {detector.spec.model_id} are called {', '.join(known[:12])}, ..."
+        )
+    return left
+
+
+def _layer_name(key: str) -> str:
+    """The name of the layer that a checkpoint key belongs to: "model/conv1_1/kernel/..." is of "conv1_1"."""
+    return key.removesuffix(KEY_SUFFIX).removeprefix("model/").rpartition("/")[0]
 
 
 def build_detector(
@@ -141,5 +172,6 @@ def build_detector(
     Raises:
       RegistryError: the entry names a backbone that is not known, or a size that its decoder cannot take.
     """
-    momentum = spec.structure.batch_norm_momentum
-    return Detector(spec, num_classes, LayerSettings(momentum, freeze_batch_norm, execution or Execution(), seed))
+    momentum, epsilon = spec.structure.batch_norm_momentum, spec.structure.batch_norm_epsilon
+    settings = LayerSettings(momentum, freeze_batch_norm, execution or Execution(), seed, epsilon)
+    return Detector(spec, num_classes, settings)

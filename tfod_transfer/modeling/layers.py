@@ -24,7 +24,7 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 Initializer = Callable[[int], tf_keras.initializers.Initializer]
 Padding = Literal["SAME"] | int
 
-ACTIVATIONS: dict[str, Activation] = {"relu6": tf.nn.relu6, "swish": tf.nn.silu}
+ACTIVATIONS: dict[str, Activation] = {"relu6": tf.nn.relu6, "swish": tf.nn.silu, "relu": tf.nn.relu}
 
 
 def normal(stddev: float) -> Initializer:
@@ -78,12 +78,14 @@ class LayerSettings:
       freeze_batch_norm: training uses the moving statistics and leaves them alone; scale and offset still train.
       execution: how the layers compute.
       seed: decides every initial value, together with the variable's key.
+      batch_norm_epsilon: added to the variance.
     """
 
     batch_norm_momentum: float
     freeze_batch_norm: bool
     execution: Execution
     seed: int
+    batch_norm_epsilon: float = BATCH_NORM_EPSILON
 
 
 class Block(tf_keras.layers.Layer):
@@ -118,6 +120,7 @@ class Convolution(Block):
     Args:
       key: checkpoint key of the layer, e.g. "model/_feature_extractor/classification_backbone/layer_with_weights-0".
       padding: "SAME", or that many zeros on each side.
+      dilation: distance of the inputs that neighbouring weights of a dense kernel see.
       l2: coefficient of the squared kernel in the regularisation loss; a separable pointwise kernel has none.
       pointwise_l2: the same for a separable pointwise kernel.
       bias_l2: the same for the bias.
@@ -134,6 +137,7 @@ class Convolution(Block):
         kernel_size: int = 3,
         strides: int = 1,
         padding: Padding = "SAME",
+        dilation: int = 1,
         kernel_initializer: Initializer = tf_keras.initializers.HeNormal,
         pointwise_initializer: Initializer = tf_keras.initializers.GlorotUniform,
         bias_initializer: Initializer | None = None,
@@ -143,6 +147,7 @@ class Convolution(Block):
     ) -> None:
         super().__init__()
         self.key, self.kind, self.strides, self.filters, self._seed = key, kind, strides, filters, settings.seed
+        self._dilation = dilation
         self._padding = padding if padding == "SAME" else [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
         self._execution = settings.execution
         size = (kernel_size, kernel_size)
@@ -176,7 +181,7 @@ class Convolution(Block):
         *kernels, bias = weights_for(self._execution, x.dtype, lambda: self._folded(norm))
         strides = [1, self.strides, self.strides, 1]
         if self.kind == "dense":
-            x = tf.nn.conv2d(x, kernels[0], strides, self._padding)
+            x = tf.nn.conv2d(x, kernels[0], strides, self._padding, dilations=self._dilation)
         else:
             x = tf.nn.depthwise_conv2d(x, kernels[0], strides, self._padding)
             if self.kind == "separable":
@@ -199,7 +204,7 @@ class BatchNorm(tf_keras.layers.BatchNormalization):
     """Keras' batch norm, built at once, with its checkpoint key."""
 
     def __init__(self, key: str, channels: int, settings: LayerSettings) -> None:
-        super().__init__(momentum=settings.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON, autocast=False)
+        super().__init__(momentum=settings.batch_norm_momentum, epsilon=settings.batch_norm_epsilon, autocast=False)
         self.key = key
         self._frozen = settings.freeze_batch_norm
         self.build((None, None, None, channels))

@@ -1,4 +1,4 @@
-"""Focal, Huber and L2 losses, normalised as in the Object Detection API's ssd_meta_arch.py; in float32."""
+"""What a detector gets wrong: classes, boxes, and weights that are too large; in float32."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from tfod_transfer.modeling.detector import Detector, DetectorOutput
 from tfod_transfer.modeling.matcher import Targets
-from tfod_transfer.registry import ModelSpec
+from tfod_transfer.registry import ModelSpec, Structure
 
 _HUBER_DELTA = 1.0
+_NEGATIVES = 3  # for each positive, where the hard ones are picked
 
 
 class DetectionLosses(NamedTuple):
@@ -29,27 +30,59 @@ class DetectionLosses(NamedTuple):
 
 
 def detection_losses(output: DetectorOutput, targets: Targets, spec: ModelSpec) -> DetectionLosses:
-    """Focal loss over all anchors and Huber loss over the positive ones, for each image.
+    """Loss of the classes over all anchors that count, and Huber loss over the positive ones, for each image.
+
+    With independent classes ("sigmoid") that is the focal loss over all anchors, as in the Object Detection API's
+    ssd_meta_arch.py; else cross-entropy over the positives and the hardest negatives, see `hard_negative_loss`.
 
     Args:
       output: box_encodings [B, A, 4], class_logits [B, A, slots].
       targets: see matcher.assign.
       spec: of the detector.
     """
-    positive = targets.matches >= 0
-    weights = tf.cast(positive, tf.float32)
-    logits = output.class_logits
-    # one_hot(-1) is all zeros: an anchor with nothing to find is a negative of every slot, background included.
-    slots = tf.where(positive, targets.classes + int(spec.structure.background_slot), -1)
-    focal = sigmoid_focal(
-        logits, tf.one_hot(slots, logits.shape[-1]), spec.structure.focal_alpha, spec.structure.focal_gamma
-    )
+    structure = spec.structure
+    weights = tf.cast(targets.matches >= 0, tf.float32)
+    if structure.classification == "softmax":
+        classification = hard_negative_loss(output.class_logits, targets.classes)
+    else:
+        classification = _focal_loss(output.class_logits, targets.classes, structure)
     huber = tf.reduce_mean(_huber(output.box_encodings - targets.box_encodings), axis=-1)
     return DetectionLosses(
-        classification=tf.reduce_sum(focal, axis=[1, 2]),
+        classification=classification,
         localization=tf.reduce_sum(huber * weights, axis=1),
         positives=tf.reduce_sum(weights, axis=1),
     )
+
+
+def hard_negative_loss(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """A quarter of the cross-entropy of the positives and of three times as many negatives, those it is highest for.
+
+    MXNet's example/ssd divides by the anchors that count (`normalization` valid), which are four for each positive;
+    `normalized` divides by the positives. An image without positives teaches nothing, as there.
+
+    Args:
+      logits: float32 [B, A, slots], slot 0 is background.
+      classes: int32 [B, A]; -1 for an anchor with nothing to find.
+
+    Returns:
+      float32 [B].
+    """
+    positive = classes >= 0
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes + 1, logits)
+    positives = tf.where(positive, cross_entropy, 0.0)
+    # The negatives that look least like background are those of the highest loss.
+    hardest, _ = tf.math.top_k(tf.where(positive, 0.0, cross_entropy), logits.shape[1])
+    wanted = _NEGATIVES * tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
+    counted = tf.sequence_mask(wanted, logits.shape[1])
+    total = tf.reduce_sum(positives, axis=1) + tf.reduce_sum(tf.where(counted, hardest, 0.0), axis=1)
+    return total / (1.0 + _NEGATIVES)
+
+
+def _focal_loss(logits: tf.Tensor, classes: tf.Tensor, structure: Structure) -> tf.Tensor:
+    # one_hot(-1) is all zeros: an anchor with nothing to find is a negative of every slot, background included.
+    slots = tf.where(classes >= 0, classes + int(structure.background_slot), -1)
+    labels = tf.one_hot(slots, logits.shape[-1])
+    return tf.reduce_sum(sigmoid_focal(logits, labels, structure.focal_alpha, structure.focal_gamma), axis=[1, 2])
 
 
 def normalized(losses: DetectionLosses, positives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

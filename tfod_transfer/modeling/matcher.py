@@ -12,6 +12,7 @@ from tfod_transfer.modeling import box_coder
 from tfod_transfer.registry import ModelSpec
 
 _POSITIVE_IOU = 0.5
+_LEAST_IOU = 1e-6  # of a pair that is made whatever the threshold is
 
 
 class Targets(NamedTuple):
@@ -31,9 +32,10 @@ class Targets(NamedTuple):
 def assign(boxes: tf.Tensor, classes: tf.Tensor, anchors: npt.NDArray[np.float32], spec: ModelSpec) -> Targets:
     """Assigns ground truth to anchors: overlap of at least a half, and every box gets its best anchor in any case.
 
-    An anchor takes the box that it overlaps most (the first of equals); an anchor that is the best of several boxes
-    takes the first of them. There is no band of ignored
-    anchors (as in the Object Detection API's matchers/argmax_matcher.py with both thresholds at a half).
+    An anchor takes the box that it overlaps most (the first of equals). There is no band of ignored anchors. Where
+    several boxes have the same best anchor, models of the Object Detection API (matchers/argmax_matcher.py) give it to
+    the first; those with `classification` softmax (MXNet's multibox_target.cc) to the one that overlaps it most, and
+    the others their best of what is left; theirs is also an overlap of more than a half.
 
     Args:
       boxes: float32 [B, M, 4], normalised [ymin, xmin, ymax, xmax] in the network's input.
@@ -41,9 +43,10 @@ def assign(boxes: tf.Tensor, classes: tf.Tensor, anchors: npt.NDArray[np.float32
       anchors: float32 [A, 4].
       spec: whose box coding it is.
     """
+    one_to_one = spec.structure.classification == "softmax"
     # One image at a time: the overlaps [m, A] of its real boxes stay in the processor's cache, whatever M is.
     matches = tf.map_fn(
-        lambda truth: _match(truth[0], truth[1] >= 0, tf.constant(anchors)),
+        lambda truth: _match(truth[0], truth[1] >= 0, tf.constant(anchors), one_to_one),
         (boxes, classes),
         fn_output_signature=tf.TensorSpec([len(anchors)], tf.int32),
     )
@@ -57,18 +60,18 @@ def assign(boxes: tf.Tensor, classes: tf.Tensor, anchors: npt.NDArray[np.float32
     )
 
 
-def _match(boxes: tf.Tensor, valid: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+def _match(boxes: tf.Tensor, valid: tf.Tensor, anchors: tf.Tensor, one_to_one: bool) -> tf.Tensor:
     """The row of the box that each anchor is to find, int32 [A], -1 for none; boxes [M, 4], valid [M]."""
     rows = tf.where(valid)[:, 0]
     overlaps = _iou(tf.gather(boxes, rows), anchors)
     num_boxes, num_anchors = tf.shape(overlaps)[0], len(anchors)
-    best_of_box = tf.argmax(overlaps, axis=1)
     # Above the threshold there are few pairs, so that the rest works on lists of pairs instead of the whole matrix.
-    pairs = tf.where(overlaps >= _POSITIVE_IOU)
+    pairs = tf.where(overlaps > _POSITIVE_IOU if one_to_one else overlaps >= _POSITIVE_IOU)
     values = tf.gather_nd(overlaps, pairs)
     best = tf.math.unsorted_segment_max(values, pairs[:, 1], num_anchors)
     winners = tf.boolean_mask(pairs, values == tf.gather(best, pairs[:, 1]))
     matches = tf.math.unsorted_segment_min(winners[:, 0], winners[:, 1], num_anchors)
+    best_of_box = _distinct_anchors(overlaps) if one_to_one else tf.argmax(overlaps, axis=1)
     forced = tf.math.unsorted_segment_min(tf.range(num_boxes, dtype=tf.int64), best_of_box, num_anchors)
     none = tf.int64.max  # what a segment without entries has
     matches = tf.where(forced < none, forced, matches)
@@ -76,6 +79,49 @@ def _match(boxes: tf.Tensor, valid: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     # With no box at all there is no row to gather either.
     rows = tf.concat([rows, [-1]], axis=0)
     return tf.cast(tf.gather(rows, tf.where(found, matches, tf.cast(num_boxes, tf.int64))), tf.int32)
+
+
+def _distinct_anchors(overlaps: tf.Tensor) -> tf.Tensor:
+    """An anchor for each box, no anchor for two: int64 [m] from overlaps [m, A]; -1 where none is left that overlaps.
+
+    Of all pairs that are left the one of the highest overlap is made, again and again.
+    """
+    num_boxes, num_anchors = tf.shape(overlaps)[0], overlaps.shape[1]
+
+    def step(
+        bounds: tf.Tensor, candidates: tf.Tensor, chosen: tf.Tensor, taken: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        # What a box could have is at most what it had before anchors were taken: only the box at the top is looked at.
+        row = tf.argmax(bounds)
+        anchor = candidates[row]
+
+        def pair() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+            return (
+                tf.tensor_scatter_nd_update(bounds, [[row]], [-1.0]),
+                candidates,
+                tf.tensor_scatter_nd_update(chosen, [[row]], [anchor]),
+                tf.tensor_scatter_nd_update(taken, [[anchor]], [True]),
+            )
+
+        def look_again() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+            left = tf.where(taken, -1.0, overlaps[row])
+            return (
+                tf.tensor_scatter_nd_update(bounds, [[row]], [tf.reduce_max(left)]),
+                tf.tensor_scatter_nd_update(candidates, [[row]], [tf.argmax(left)]),
+                chosen,
+                taken,
+            )
+
+        return tf.cond(taken[anchor], look_again, pair)
+
+    state = (
+        tf.reduce_max(overlaps, axis=1),
+        tf.argmax(overlaps, axis=1),
+        tf.fill([num_boxes], tf.constant(-1, tf.int64)),
+        tf.zeros([num_anchors], tf.bool),
+    )
+    *_, chosen, _ = tf.while_loop(lambda bounds, *_: tf.reduce_any(bounds > _LEAST_IOU), step, state)
+    return chosen
 
 
 def _iou(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:

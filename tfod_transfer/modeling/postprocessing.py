@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +46,14 @@ def detect(
     score_threshold: float = MIN_SCORE,
     nms_iou: float | None = None,
     class_agnostic_nms: bool = False,
+    nms_topk: int | None = None,
     with_anchors: bool = False,
 ) -> Detections:
     """Decodes, suppresses overlapping boxes, clips to the image and keeps the best.
 
-    The order of these steps is that of the Object Detection API's core/post_processing.py.
+    The order of these steps is that of the Object Detection API's core/post_processing.py. Where classes exclude each
+    other ("softmax"), a box is of its best class only, and only the best `nms_topk` boxes are looked at, as in MXNet's
+    multibox_detection.cc.
 
     Args:
       output: of a detector.
@@ -62,17 +66,22 @@ def detect(
       nms_iou: overlap with a better box above which a box goes; None for the model's own.
       class_agnostic_nms: a box goes for a better one of any class, and is of its best class; else for a better one of
         the same class, and may be there with several.
+      nms_topk: how many boxes are looked at where classes exclude each other; None for the model's own number.
       with_anchors: also tell the anchor of each box.
     """
-    logits = tf.cast(output.class_logits, tf.float32)[..., int(spec.structure.background_slot) :]
+    exclusive = spec.structure.classification == "softmax"
     iou = spec.structure.nms_iou if nms_iou is None else nms_iou
 
     def best_of(encodings: tf.Tensor, scores: tf.Tensor, anchors: npt.NDArray[np.float32] | tf.Tensor) -> Detections:
         boxes = box_coder.decode(encodings, anchors, spec.structure.box_coder_scales)
         if class_agnostic_nms:
             return _best_of_any_class(boxes, scores, windows, max_detections, score_threshold, iou)
-        return _best(boxes, scores, windows, max_detections, score_threshold, iou, with_anchors)
+        most = boxes.shape[1] if exclusive else None
+        return _best(boxes, scores, windows, max_detections, score_threshold, iou, with_anchors, most)
 
+    if exclusive:
+        return _of_best_classes(output, anchors, nms_topk or spec.structure.nms_topk, best_of)
+    logits = tf.cast(output.class_logits, tf.float32)[..., int(spec.structure.background_slot) :]
     num_candidates = _CANDIDATES_PER_DETECTION * max_detections
     if len(anchors) <= num_candidates:
         return best_of(output.box_encodings, tf.sigmoid(logits), anchors)
@@ -86,9 +95,7 @@ def detect(
         tf.where(candidates > bar[..., tf.newaxis], candidates, 0.0),
         tf.gather(tf.constant(anchors), rows),
     )
-    if first.anchors is not None:
-        found = tf.sequence_mask(first.num_detections, max_detections)
-        first = first._replace(anchors=tf.where(found, tf.gather(rows, first.anchors, batch_dims=1), 0))
+    first = _with_anchors_of(rows, first)
     exact = (first.num_detections == max_detections) | (bar[:, 0] <= score_threshold)
     kept = len(first) - (first.anchors is None)  # a branch of tf.cond cannot give None
     detections = tf.cond(
@@ -99,6 +106,32 @@ def detect(
     return Detections(*detections)
 
 
+def _of_best_classes(
+    output: DetectorOutput,
+    anchors: npt.NDArray[np.float32],
+    topk: int,
+    best_of: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Detections],
+) -> Detections:
+    """The best of the `topk` anchors (0: of all) that are surest of a class, each as one of its class; see `detect`."""
+    scores = tf.nn.softmax(tf.cast(output.class_logits, tf.float32))[..., 1:]
+    num_anchors, num_classes = len(anchors), scores.shape[-1]
+    _, rows = tf.math.top_k(tf.reduce_max(scores, axis=-1), min(topk or num_anchors, num_anchors))
+    scores = tf.gather(scores, rows, batch_dims=1)
+    own = tf.one_hot(tf.argmax(scores, axis=-1), num_classes)
+    found = best_of(
+        tf.gather(output.box_encodings, rows, batch_dims=1), scores * own, tf.gather(tf.constant(anchors), rows)
+    )
+    return _with_anchors_of(rows, found)
+
+
+def _with_anchors_of(rows: tf.Tensor, found: Detections) -> Detections:
+    """Detections among chosen anchors, rows [B, C], as detections among all."""
+    if found.anchors is None:
+        return found
+    present = tf.sequence_mask(found.num_detections, tf.shape(found.scores)[1])
+    return found._replace(anchors=tf.where(present, tf.gather(rows, found.anchors, batch_dims=1), 0))
+
+
 def _best(
     boxes: tf.Tensor,
     scores: tf.Tensor,
@@ -107,15 +140,19 @@ def _best(
     score_threshold: float,
     iou: float,
     with_anchors: bool,
+    most: int | None = None,
 ) -> Detections:
-    """See `detect`; boxes [B, A, 4] are decoded, scores [B, A, K] have no background."""
+    """See `detect`; boxes [B, A, 4] are decoded, scores [B, A, K] have no background.
+
+    `most` is how many can be left after suppression, where that is known.
+    """
     per_class = max(_MAX_PER_CLASS, max_detections)
     # Boxes of no area go after clipping, so that all survivors are needed, not just the best `max_detections`.
     survivors, survivor_scores, classes, count = tf.image.combined_non_max_suppression(
         boxes[:, :, tf.newaxis],
         scores,
         max_output_size_per_class=per_class,
-        max_total_size=per_class * scores.shape[-1],
+        max_total_size=max(most or per_class * scores.shape[-1], max_detections),
         iou_threshold=iou,
         score_threshold=score_threshold,
         clip_boxes=False,

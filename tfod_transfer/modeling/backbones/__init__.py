@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from tfod_transfer import errors
 from tfod_transfer.modeling.backbones.efficientnet import EfficientNet
+from tfod_transfer.modeling.backbones.keras_resnet import KerasResNet50
 from tfod_transfer.modeling.backbones.mobilenet_v1 import MobileNetV1
 from tfod_transfer.modeling.backbones.mobilenet_v2 import FPN_TAPS, SSD_TAPS, MobileNetV2
 from tfod_transfer.modeling.backbones.resnet import ResNet
+from tfod_transfer.modeling.backbones.vgg import Vgg16Reduced
 from tfod_transfer.modeling.layers import LayerSettings
 from tfod_transfer.registry import Structure
 
@@ -55,6 +57,12 @@ BACKBONES: dict[str, Callable[[Structure, LayerSettings], Backbone]] = {
     "resnet50": lambda structure, settings: ResNet((3, 4, 6, 3), settings, structure.backbone_l2),
     "resnet101": lambda structure, settings: ResNet((3, 4, 23, 3), settings, structure.backbone_l2),
     "resnet152": lambda structure, settings: ResNet((3, 8, 36, 3), settings, structure.backbone_l2),
+    "resnet50_keras": lambda structure, settings: KerasResNet50(
+        structure.depth_multiplier, settings, structure.backbone_l2
+    ),
+    "vgg16_reduced": lambda structure, settings: Vgg16Reduced(
+        structure.depth_multiplier, settings, structure.backbone_l2
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfod_transfer.modeling.decoders import ssd_feature_maps
+from tfod_transfer.modeling.decoders import multibox_maps, ssd_feature_maps
 from tfod_transfer.modeling.decoders.bifpn import BiFPN
 from tfod_transfer.modeling.decoders.fpn import FeaturePyramid
 from tfod_transfer.modeling.layers import Block, LayerSettings
@@ -14,6 +14,7 @@ from tfod_transfer.registry import Structure
 DECODERS: dict[str, Callable[[Sequence[int], Structure, int, LayerSettings], Block]] = {
     "bifpn": BiFPN,
     "fpn": FeaturePyramid,
+    "multibox": multibox_maps.MultiboxMaps,
     "ssd_feature_maps": ssd_feature_maps.SsdFeatureMaps,
 }
 
@@ -22,4 +23,6 @@ def output_channels(in_channels: Sequence[int], structure: Structure) -> list[in
     """Channels of each map that a decoder gives, from those of the backbone's maps."""
     if structure.decoder == "ssd_feature_maps":
         return ssd_feature_maps.output_channels(in_channels, structure)
+    if structure.decoder == "multibox":
+        return multibox_maps.output_channels(in_channels, structure)
     return [structure.feature_depth] * structure.num_levels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from tfod_transfer.modeling.heads import per_level, weight_shared
@@ -24,10 +25,12 @@ HEADS: dict[str, Head] = {
     "shared_tower": _weight_shared,
     "two_towers": _weight_shared,
     "per_level": per_level.PerLevelHead,
+    "multibox": functools.partial(per_level.PerLevelHead, predictors=per_level.MULTIBOX),
 }
 
 
 def class_bias_key(structure: Structure) -> str:
     """Checkpoint key of a bias that has one value for each anchor of a cell on the last level and each class slot."""
-    last = per_level.class_key(structure.num_levels - 1)
-    return f"{last if structure.head == 'per_level' else weight_shared.CLASS_KEY}/bias{KEY_SUFFIX}"
+    per_map = {"per_level": per_level.OBJECT_DETECTION_API, "multibox": per_level.MULTIBOX}.get(structure.head)
+    layer = per_map.class_key(structure.num_levels - 1) if per_map else weight_shared.CLASS_KEY
+    return f"{layer}/bias{KEY_SUFFIX}"
