@@ -36,6 +36,7 @@ setuptools.setup(
         "tensorflow-hub>=0.16",
         "tensorflow-serving-api>=2.16",
         "numpy>=1.26",
+        "h5py>=3.10",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "msgspec>=0.18",

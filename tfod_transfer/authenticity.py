@@ -28,7 +28,7 @@ def verify(prefix: pathlib.Path, spec: ModelSpec, what: str) -> None:
     problem = None
     if not low <= found <= high:
         problem = f"expected a data file of {size_in_words(spec)}, found {found:,} bytes"
-    elif known.data_sha256 and (sha256 := _sha256(checkpoint_files.data_files(prefix)[0])) != known.data_sha256:
+    elif known.data_sha256 and (sha256 := file_sha256(checkpoint_files.data_files(prefix)[0])) != known.data_sha256:
         problem = f"expected data with SHA-256 {known.data_sha256}, found {sha256}"
     elif known.tensor_crc_digest and (digest := tensor_crc_digest(prefix)) != known.tensor_crc_digest:
         problem = f"expected tensors with digest {known.tensor_crc_digest}, found {digest}"
@@ -51,7 +51,8 @@ def size_in_words(spec: ModelSpec) -> str:
     return f"{low:,} bytes" if low == high else f"{low:,} to {high:,} bytes"
 
 
-def _sha256(path: pathlib.Path) -> str:
+def file_sha256(path: pathlib.Path) -> str:
+    """The SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Literal
 
-from tfod_transfer import archives, authenticity, checkpoint_files, errors, model_cache
+from tfod_transfer import archives, authenticity, checkpoint_files, classifier_weights, errors, model_cache
 from tfod_transfer.registry import CheckpointSource, ModelSpec
 
 PACKAGE_FOLDER = pathlib.Path(__file__).parent
@@ -20,7 +20,7 @@ class PretrainedSource:
     """A checkpoint that is there to be restored.
 
     Attributes:
-      prefix: of the checkpoint, for `tf.train.load_checkpoint`.
+      prefix: of the checkpoint, for `tf.train.load_checkpoint`; or an .h5 with weights of an image classifier.
       folder: that holds the checkpoint's files.
       origin: one sentence on where it came from.
       class_names: names of its classes, by class; None for a class without a name. They are those of the registry when
@@ -33,6 +33,11 @@ class PretrainedSource:
     origin: str
     class_names: tuple[str | None, ...]
     finetuned: bool
+
+    @property
+    def of_backbone(self) -> bool:
+        """Whether it holds an image classifier's weights, of which a detector takes its backbone."""
+        return self.prefix.endswith(classifier_weights.SUFFIXES)
 
 
 def resolve_pretrained(
@@ -48,7 +53,8 @@ def resolve_pretrained(
     Args:
       spec: the model.
       pretrained: a folder that holds a checkpoint (itself, in `checkpoint/`, or one folder deeper, as in an unpacked
-        zoo archive or an artifact), such a folder as .tar.gz or .tgz, or a checkpoint prefix.
+        zoo archive or an artifact), such a folder as .tar.gz or .tgz, a checkpoint prefix, or an .h5 of
+        tf_keras.applications.
       pretrained_labels: file with the checkpoint's class names, one a line, or a labels_info.json.
       environ: where SM_CHANNEL_MODEL and the cache's place are looked up.
       cache_dir: place of the cache; see `model_cache.cache_folder` for the default.
@@ -71,6 +77,11 @@ def resolve_pretrained(
     )
 
 
+def are_given(pretrained: str | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether weights to start from were chosen, and not left to the registry."""
+    return bool(pretrained or environ.get(CHANNEL))
+
+
 def _located(
     spec: ModelSpec, pretrained: str | None, channel: str | None, cache: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
@@ -81,6 +92,8 @@ def _located(
         return _in_channel(pathlib.Path(channel), cache), f"from the model channel {channel}"
     if spec.checkpoint.path:
         return checkpoint_files.find(PACKAGE_FOLDER / spec.checkpoint.path), "embedded in the package"
+    if spec.checkpoint.of_backbone:
+        return classifier_weights.located(spec, cache)
     if cached := _cached(spec.checkpoint, cache):
         prefix = checkpoint_files.find(model_cache.opened(cached, cache))
         authenticity.verify(prefix, spec, f"{cached} (delete it to download it again)")
@@ -101,8 +114,12 @@ def _given(path: pathlib.Path, cache: pathlib.Path) -> pathlib.Path:
     prefix = path.with_name(path.name.removesuffix(".index"))
     if pathlib.Path(f"{prefix}.index").is_file():
         return checkpoint_files.checked_shards(prefix)
+    if path.name.endswith(classifier_weights.SUFFIXES) and path.is_file():
+        return path
     if not path.exists():
-        raise errors.WeightsError(f"--pretrained {path} does not exist; expected a folder, a .tar.gz or a checkpoint.")
+        raise errors.WeightsError(
+            f"--pretrained {path} does not exist; expected a folder, a .tar.gz, an .h5 or a checkpoint."
+        )
     return checkpoint_files.find(model_cache.opened(path, cache))
 
 

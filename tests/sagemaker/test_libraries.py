@@ -16,7 +16,7 @@ from tfod_transfer.sagemaker import libraries
 ROOT = pathlib.Path(libraries.__file__).resolve().parents[2]
 EVERYTHING = {**libraries.MODULES, **libraries.BENEATH}
 # Those of every TensorFlow, and those that a container has to bring: they depend on TensorFlow itself.
-WITH_TENSORFLOW = {"numpy", "tensorflow", "tf_keras"}
+WITH_TENSORFLOW = {"h5py", "numpy", "tensorflow", "tf_keras"}
 # Of the extra `serve`: a training job has no server.
 SERVERS = {"prometheus_client", "starlette", "uvicorn"}
 

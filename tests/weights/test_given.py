@@ -58,7 +58,7 @@ def test_an_archive_is_unpacked_again_only_when_it_changes(alone: pathlib.Path, 
 
 # a path that holds no checkpoint: words of the error
 WRONG_PATHS = {
-    "nowhere": "does not exist; expected a folder, a .tar.gz or a checkpoint",
+    "nowhere": "does not exist; expected a folder, a .tar.gz, an .h5 or a checkpoint",
     "photo.jpg": "neither a folder nor an archive",
     "empty": "no checkpoint in",
     "broken.tar.gz": "expected a whole .tar.gz archive",

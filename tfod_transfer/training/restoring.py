@@ -12,9 +12,9 @@ from tfod_transfer import artifact, errors
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.execution import ExecutionPolicy
 from tfod_transfer.hyperparameters import Hyperparameters
-from tfod_transfer.modeling import zoo_checkpoint
+from tfod_transfer.modeling import image_classifier, zoo_checkpoint
 from tfod_transfer.modeling.detector import Detector, build_detector
-from tfod_transfer.modeling.layers import Execution
+from tfod_transfer.modeling.layers import BatchNorm, Execution
 from tfod_transfer.modeling.zoo_checkpoint import RestoreReport
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.weights import PretrainedSource
@@ -50,13 +50,15 @@ def restored_detector(
 ) -> tuple[Detector, Restored]:
     """Builds a detector for the classes of `data` (without data: those of the checkpoint) and restores it.
 
-    Without `pretrained` every variable keeps its random value.
+    Without `pretrained` every variable keeps its random value; from an image classifier's weights comes the backbone.
 
     Raises:
       CheckpointError: the checkpoint does not fit the model, or its number of classes is not that of its label map.
     """
     if pretrained is None:
         return _from_scratch(spec, data, settings, policy)
+    if pretrained.of_backbone:
+        return _from_classifier(spec, pretrained, data, settings, policy)
     known = _checkpoint_classes(spec, pretrained)
     class_names: tuple[str | None, ...] = data.train.class_names if data else known
     category_ids = data.train.category_ids if data else _category_ids(pretrained)
@@ -81,17 +83,35 @@ def _built(spec: ModelSpec, num_classes: int, settings: Hyperparameters, policy:
     )
 
 
+def _from_classifier(
+    spec: ModelSpec,
+    pretrained: PretrainedSource,
+    data: TrainingData | None,
+    settings: Hyperparameters,
+    policy: ExecutionPolicy,
+) -> tuple[Detector, Restored]:
+    if data is None:
+        raise errors.UsageError(
+            f"{pretrained.prefix} has the backbone of {spec.model_id} and no class head: there is nothing to export "
+            "without training; --training DIR is needed."
+        )
+    names = data.train.class_names
+    detector = _built(spec, len(names), settings, policy)
+    report = image_classifier.restore_backbone(detector, pretrained.prefix, names)
+    return detector, Restored(spec, names, data.train.category_ids, report, pretrained.origin)
+
+
 def _from_scratch(
     spec: ModelSpec, data: TrainingData | None, settings: Hyperparameters, policy: ExecutionPolicy
 ) -> tuple[Detector, Restored]:
     if data is None:
         raise errors.UsageError("without pretrained weights there is nothing to export: --training DIR is needed.")
-    if settings.freeze_batch_norm:
+    names = data.train.class_names
+    detector = _built(spec, len(names), settings, policy)
+    if settings.freeze_batch_norm and any(isinstance(module, BatchNorm) for module in detector.submodules):
         raise errors.UsageError(
             "weights that start at random need a trained batch norm: add --freeze_batch_norm False."
         )
-    names = data.train.class_names
-    detector = _built(spec, len(names), settings, policy)
     sizes = {key: int(np.prod(variable.shape)) for key, variable in detector.checkpoint_variables().items()}
     report = RestoreReport("", {}, sizes, {}, kept_classes=(), new_classes=names, dropped_classes=())
     return detector, Restored(spec, names, data.train.category_ids, report, NO_WEIGHTS)

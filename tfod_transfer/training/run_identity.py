@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfod_transfer import authenticity
 from tfod_transfer.data import addresses
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.data.training_data import TrainingData
@@ -56,8 +57,9 @@ def data_digest(dataset: DetectionDataset) -> dict[str, Any]:
 
 
 def _checkpoint_digest(prefix: str) -> str:
-    """Of a checkpoint's index, which holds the CRC of every tensor."""
-    return hashlib.sha256(pathlib.Path(f"{prefix}.index").read_bytes()).hexdigest()[:16]
+    """Of a checkpoint's index, which holds the CRC of every tensor; of an .h5 as a whole."""
+    index = pathlib.Path(f"{prefix}.index")
+    return authenticity.file_sha256(index if index.is_file() else pathlib.Path(prefix))[:16]
 
 
 def _shown(value: Any) -> str:
