@@ -49,6 +49,7 @@ class ModelInfo:
       precision: number format that the SavedModel computes in.
       detection: how the SavedModel picks detections.
       max_pixels: the SavedModel refuses images with more.
+      algorithm: SageMaker's name of the algorithm in whose form requests are answered.
     """
 
     model_id: str
@@ -59,6 +60,7 @@ class ModelInfo:
     precision: str = "float32"
     detection: DetectionOptions = dataclasses.field(default_factory=DetectionOptions)
     max_pixels: int = DEFAULT_MAX_PIXELS
+    algorithm: str = "object-detection-tensorflow"
 
     @property
     def labels(self) -> list[str]:
@@ -81,6 +83,7 @@ class ModelInfo:
             "precision": self.precision,
             "detection": self.detection.to_dict(),
             "max_pixels": self.max_pixels,
+            "algorithm": self.algorithm,
             "tfod_transfer_version": tfod_transfer.__version__,
         }
 
@@ -134,6 +137,7 @@ def read_info(path: pathlib.Path) -> ModelInfo:
             info.get("precision", "float32"),
             DetectionOptions(**info.get("detection", {})),
             int(info.get("max_pixels", DEFAULT_MAX_PIXELS)),
+            info.get("algorithm", ModelInfo.algorithm),
         )
     except (ValueError, KeyError, TypeError, errors.UsageError) as error:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None

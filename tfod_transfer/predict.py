@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfod_transfer import cli, coco_results, errors, image_arguments
 from tfod_transfer.image_arguments import GivenImage
-from tfod_transfer.serving import runnable
+from tfod_transfer.serving import inference, runnable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +62,7 @@ def _predict(model: runnable.Runnable, images: Sequence[GivenImage], options: An
                 categories = [model.category_ids[index] for index in classes]
                 results += coco_results.rows(key, picture.size, boxes, categories, scores)
             else:
-                record = _record(image.name, boxes, classes, scores, model.labels)
+                record = _record(model, image.name, boxes, classes, scores)
                 lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             clear = scores >= options.draw_threshold
             called = [model.labels[index + 1] for index in classes[clear]]
@@ -80,16 +80,18 @@ def _draw(picture: Image.Image, boxes: Any, names: list[str], scores: Any) -> Im
     return drawing.draw_boxes(picture, boxes, names, [float(score) for score in scores])
 
 
-def _record(name: str, boxes: Any, classes: Any, scores: Any, labels: list[str]) -> dict[str, Any]:
-    """One line of predictions.jsonl, in SageMaker's form: boxes (xmin, ymin, xmax, ymax), 1-based classes."""
-    return {
-        "image": name,
+def _record(model: runnable.Runnable, name: str, boxes: Any, classes: Any, scores: Any) -> dict[str, Any]:
+    """One line of predictions.jsonl, in the form of the model's algorithm: boxes are (xmin, ymin, xmax, ymax)."""
+    labels = model.labels
+    row = {
         "normalized_boxes": [[round(float(box[i]), 6) for i in (1, 0, 3, 2)] for box in boxes],
         "classes": [float(index + 1) for index in classes],
         "scores": [round(float(score), 6) for score in scores],
-        "labels": labels,
-        "class_names": [labels[index + 1] for index in classes],
     }
+    if model.algorithm == inference.SSD:
+        told = inference.prediction(row, inference.AnswerOptions())
+        return {"image": name, **told, "class_names": [labels[int(each[0]) + 1] for each in told["prediction"]]}
+    return {"image": name, **row, "labels": labels, "class_names": [labels[index + 1] for index in classes]}
 
 
 def _check(images: Sequence[GivenImage]) -> tuple[list[GivenImage], list[str]]:

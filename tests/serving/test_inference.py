@@ -62,6 +62,53 @@ def test_accept(accept: str | None, verbose: bool, n_predictions: int | None, co
 
 
 @pytest.mark.parametrize(
+    ("accept", "annotation"),
+    [
+        ("application/json;annotation=1", True),
+        ("application/json; Annotation = 1", True),
+        ("application/json;annotation=0", False),
+        ("application/json", False),
+        ("*/*", False),
+    ],
+)
+def test_annotations_can_be_asked_for(accept: str, annotation: bool) -> None:
+    assert inference.parse_accept(accept).annotation == annotation
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        pytest.param(AnswerOptions(), 2, id="all that have a score worth telling"),
+        pytest.param(AnswerOptions(n_predictions=1), 1, id="the best"),
+    ],
+)
+def test_a_prediction_has_rows_best_first_and_classes_from_0(options: AnswerOptions, count: int) -> None:
+    told = inference.answer_of(inference.SSD, ROW, options)
+    assert told == {"prediction": [[0.0, 0.9, 0.5, 0.6, 0.7, 0.8], [1.0, 0.5, 0.1, 0.2, 0.3, 0.4]][:count]}
+
+
+def test_annotations_are_in_pixels() -> None:
+    told = inference.answer_of(inference.SSD, {**ROW, "image_size": [100, 200]}, AnswerOptions(annotation=True))
+    assert told == {
+        "image_size": [{"width": 200, "height": 100, "depth": 3}],
+        "annotations": [
+            {"class_id": 0, "score": 0.9, "left": 100, "top": 60, "width": 40, "height": 20},
+            {"class_id": 1, "score": 0.5, "left": 20, "top": 20, "width": 40, "height": 20},
+        ],
+    }
+
+
+def test_a_prediction_of_a_bad_image_is_an_error_of_its_own() -> None:
+    with pytest.raises(inference.BadImageError, match=r"^no JPEG$"):
+        inference.prediction({**ROW, "status": "no JPEG"}, AnswerOptions())
+
+
+def test_of_other_algorithms_the_form_stays() -> None:
+    for algorithm in ("object-detection-tensorflow", ""):
+        assert inference.answer_of(algorithm, ROW, AnswerOptions()) == inference.answer(ROW, AnswerOptions())
+
+
+@pytest.mark.parametrize(
     ("n_predictions", "scores"),
     [
         pytest.param(None, [0.9, 0.5, 1e-8], id="all but padding"),

@@ -33,7 +33,7 @@ ZOO = {
     *("detection_anchor_indices", "detection_boxes", "detection_classes", "detection_multiclass_scores"),
     *("detection_scores", "num_detections", "raw_detection_boxes", "raw_detection_scores"),
 }
-ANSWER = {"normalized_boxes", "classes", "scores", "labels", "status"}
+ANSWER = {"normalized_boxes", "classes", "scores", "labels", "image_size", "status"}
 OUTPUTS = {"serving_default": ANSWER, "image_tensor": ANSWER, "detection": ZOO}
 
 Run = Callable[[str, Mapping[str, Any]], dict[str, np.ndarray]]

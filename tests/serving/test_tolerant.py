@@ -63,29 +63,33 @@ def prepare(image_bytes: tf.Tensor) -> tolerant.Prepared:
 def alone(contents: bytes) -> tuple[np.ndarray, np.ndarray]:
     """The image and its window as training and evaluation make them."""
     image = decode.orient(decode.decode_image(contents), decode.exif_orientation(contents))
-    return resize.resize(image, SPEC).numpy(), resize.windows(tf.shape(image)[:2], SPEC).numpy()
+    size = tf.shape(image)[:2]
+    return resize.resize(image, SPEC).numpy(), resize.windows(size, SPEC).numpy(), size.numpy().tolist()
 
 
 def test_bad_images_say_what_is_wrong_and_leave_the_good_ones_alone() -> None:
     batch = [image for bad, _ in BAD.values() for image in (bad, *GOOD.values())]
-    images, windows, status = (each.numpy() for each in prepare(tf.constant(batch)))
+    images, windows, sizes, status = (each.numpy() for each in prepare(tf.constant(batch)))
     expected = {name: alone(contents) for name, contents in GOOD.items()}
     for number, (name, (_, sentence)) in enumerate(BAD.items()):
         first = number * (1 + len(GOOD))
         assert status[first].decode().startswith(sentence), name
         assert not images[first].any(), name
         assert windows[first].tolist() == [0, 0, 1, 1], name
+        assert sizes[first].tolist() == [0, 0], name
         for place, kind in enumerate(GOOD, first + 1):
             assert status[place] == b"", (name, kind)
             np.testing.assert_array_equal(images[place], expected[kind][0])
             np.testing.assert_array_equal(windows[place], expected[kind][1])
+            assert sizes[place].tolist() == expected[kind][2]
 
 
 @pytest.mark.parametrize("batch", [[b""], [b"", b"x"], []], ids=["one", "two", "none at all"])
 def test_a_batch_without_a_good_image(batch: list[bytes]) -> None:
-    images, windows, status = prepare(tf.constant(batch, tf.string, [len(batch)]))
+    images, windows, sizes, status = prepare(tf.constant(batch, tf.string, [len(batch)]))
     assert images.shape == (len(batch), 32, 32, 3)
     assert windows.shape == (len(batch), 4)
+    assert sizes.shape == (len(batch), 2)
     assert all(status.numpy().tolist())
     assert status.shape == (len(batch),)
 
@@ -105,7 +109,7 @@ MAGIC = [
 @given(st.lists(st.tuples(st.sampled_from(MAGIC), st.binary(max_size=60)), min_size=1, max_size=6))
 def test_no_bytes_fail(parts: list[tuple[bytes, bytes]]) -> None:
     batch = [start + rest for start, rest in parts]
-    images, _, status = prepare(tf.constant([*batch, PNG]))
+    images, _, _, status = prepare(tf.constant([*batch, PNG]))
     assert status[-1] == b""
     assert images.shape[0] == len(batch) + 1
     for sentence in status.numpy()[:-1]:

@@ -23,6 +23,7 @@ _ANSWER = {
     "classes": "float32 [B, N]: 1-based; labels[int(class)] is the name",
     "scores": "float32 [B, N]: 0..1, highest first; 0 marks padding",
     "labels": 'string [B, K + 1]: the whole list for each image, "N/A" first',
+    "image_size": "int32 [B, 2]: height and width of the upright image in pixels; 0 where it is bad",
     "status": "string [B]: empty for a good image, else what is wrong with it; its scores are then 0",
 }
 SIGNATURES: dict[str, dict[str, dict[str, str]]] = {

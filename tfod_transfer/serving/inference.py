@@ -20,9 +20,14 @@ JSON_CONTENT_TYPE = "application/json"
 _IMAGE = " or ".join(IMAGE_CONTENT_TYPES)
 # Beside `code/` in an artifact.
 LABELS_FILE = "labels_info.json"
+INFO_FILE = "__model_info__.json"
+# SageMaker's name of the algorithm whose models answer with `prediction`; of the others, with `answer`.
+SSD = "object-detection"
+_LEAST_SCORE = 0.01  # that is told in a `prediction`, as by MXNet's MultiBoxDetection
 
 _VERBOSE = re.compile(r';\s*verbose(?:\s*=\s*"?(?:true|1)"?)?\s*(?=[;,]|$)', re.IGNORECASE)
 _N_PREDICTIONS = re.compile(r'n_predictions\s*=\s*"?(\d+)"?', re.IGNORECASE)
+_ANNOTATION = re.compile(r'annotation\s*=\s*"?(?:1|true)"?', re.IGNORECASE)
 _QUALITY = re.compile(r"\s*;\s*q\s*=\s*[\d.]*", re.IGNORECASE)
 
 
@@ -41,11 +46,13 @@ class AnswerOptions(NamedTuple):
       verbose: the label list and the model's raw output, too.
       n_predictions: at most so many detections; None: all.
       content_type: what the answer says that it is.
+      annotation: boxes in pixels, as annotation files have them; of models that answer with `prediction`.
     """
 
     verbose: bool = False
     n_predictions: int | None = None
     content_type: str = JSON_CONTENT_TYPE
+    annotation: bool = False
 
 
 def media_type(header: str | None) -> str:
@@ -65,6 +72,7 @@ def parse_accept(accept: str | None) -> AnswerOptions:
     return AnswerOptions(
         verbose=_VERBOSE.search(accept) is not None,
         n_predictions=int(number.group(1)) if number else None,
+        annotation=_ANNOTATION.search(accept) is not None,
         content_type=asked if media_type(asked) == JSON_CONTENT_TYPE else JSON_CONTENT_TYPE,
     )
 
@@ -106,6 +114,43 @@ def answer(row: Mapping[str, Any], options: AnswerOptions, labels: Sequence[int 
         }
         result["tensorflow_model_output"] = {"predictions": [raw]}
     return result
+
+
+def prediction(row: Mapping[str, Any], options: AnswerOptions) -> dict[str, Any]:
+    """One image's answer in the form of SageMaker's Object Detection (SSD).
+
+    Args:
+      row: as of `answer`; also `image_size` (height, width) where annotations are asked for.
+      options: what was asked for.
+
+    Returns:
+      `prediction`, rows of [class, score, xmin, ymin, xmax, ymax], best first, classes 0-based and boxes normalised; or
+      `image_size` and `annotations` with class_id, score, left, top, width and height in whole pixels.
+
+    Raises:
+      BadImageError: the model could not read the image.
+    """
+    if row.get("status"):
+        raise BadImageError(row["status"])
+    boxes, classes, scores = row["normalized_boxes"], row["classes"], row["scores"]
+    found = sorted((i for i, score in enumerate(scores) if score > _LEAST_SCORE), key=lambda i: -scores[i])
+    told = [[classes[i] - 1.0, scores[i], *boxes[i]] for i in found[: options.n_predictions]]
+    if not options.annotation:
+        return {"prediction": told}
+    height, width = row["image_size"]
+    annotations = []
+    for label, score, xmin, ymin, xmax, ymax in told:
+        left, top = round(xmin * width), round(ymin * height)
+        sides = {"width": round(xmax * width) - left, "height": round(ymax * height) - top}
+        annotations.append({"class_id": int(label), "score": score, "left": left, "top": top, **sides})
+    return {"image_size": [{"width": width, "height": height, "depth": 3}], "annotations": annotations}
+
+
+def answer_of(
+    algorithm: str, row: Mapping[str, Any], options: AnswerOptions, labels: Sequence[int | str] | None = None
+) -> dict[str, Any]:
+    """One image's answer in the form of an algorithm: `prediction` or `answer`, which say the rest."""
+    return prediction(row, options) if algorithm == SSD else answer(row, options, labels)
 
 
 def input_handler(data: Any, context: Any) -> str:
@@ -155,7 +200,7 @@ def output_handler(response: Any, context: Any) -> tuple[str, str]:
     options = parse_accept(context.accept_header)
     try:
         row = json.loads(text)["predictions"][0]
-        result = answer(row, options, _typed_labels(row["labels"]))
+        result = answer_of(_algorithm(), row, options, _typed_labels(row["labels"]))
     except (KeyError, IndexError, TypeError) as error:
         raise RequestError(
             f"the model does not answer as an exported detector does ({error!r}); send TensorFlow Serving's form as "
@@ -188,6 +233,15 @@ def _error_text(text: str) -> str:
         return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
         return text
+
+
+def _algorithm() -> str:
+    """What the artifact says of itself."""
+    try:
+        contents = (pathlib.Path(__file__).resolve().parent.parent / INFO_FILE).read_text(encoding="utf-8")
+        return str(json.loads(contents)["algorithm"])
+    except (OSError, ValueError, KeyError):  # of an earlier version
+        return ""
 
 
 def _typed_labels(names: Sequence[str]) -> Sequence[int | str]:

@@ -28,12 +28,14 @@ class Runnable:
     Attributes:
       labels: 1-based, "N/A" first and at holes.
       category_ids: of each class 0..K-1, as its training annotations have them.
+      algorithm: SageMaker's name of the algorithm in whose form it answers.
       load: gets it, from the network if need be, and loads it.
     """
 
     labels: list[str]
     category_ids: Sequence[int | str]
     load: Callable[[], Detector]
+    algorithm: str = ""
 
 
 def find(model: str, pretrained: str | None = None) -> Runnable:
@@ -73,7 +75,7 @@ def _artifact(found: artifact.Artifact) -> Runnable:
 
         return LoadedDetector(found.saved_model)
 
-    return Runnable(found.info.labels, found.info.category_ids, load)
+    return Runnable(found.info.labels, found.info.category_ids, load, found.info.algorithm)
 
 
 def _saved_model(spec: registry.SavedModelSpec, pretrained: str | None) -> Runnable:

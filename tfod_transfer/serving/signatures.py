@@ -62,10 +62,12 @@ class ServingModule(tf.Module):
         Returns:
           normalized_boxes [B, N, 4] (xmin, ymin, xmax, ymax) relative to the upright image, classes [B, N] (1-based,
           float), scores [B, N] (highest first, 0 at padding), labels [B, K + 1] (the whole list:
-          `labels[b][int(class)]`) and status [B]: "" for a good image, else a sentence; its scores are then 0.
+          `labels[b][int(class)]`), image_size [B, 2] (height, width of the upright image) and status [B]: ""
+          for a good image, else a sentence; its scores are then 0.
         """
         prepared = tolerant.prepare(image_bytes, self._get_detector().spec, self._max_pixels)
-        return self._answer(self._detect(self._network(prepared.images), prepared.windows), prepared.status)
+        found = self._detect(self._network(prepared.images), prepared.windows)
+        return self._answer(found, prepared.sizes, prepared.status)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def detect_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,8 +80,8 @@ class ServingModule(tf.Module):
           What `detect_encoded` does.
         """
         squares, windows = self._resized(images)
-        status = tf.fill([tf.shape(images)[0]], "")
-        return self._answer(self._detect(self._network(squares), windows), status)
+        sizes, status = _sizes(images), tf.fill([tf.shape(images)[0]], "")
+        return self._answer(self._detect(self._network(squares), windows), sizes, status)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="input_tensor")])
     def detect_as_zoo(self, input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -131,8 +133,7 @@ class ServingModule(tf.Module):
         spec = self._get_detector().spec
         square = tf.TensorSpec([spec.input_size, spec.input_size, 3], tf.float32)
         squares = tf.map_fn(lambda image: resize.resize(image, spec), images, fn_output_signature=square)
-        sizes = tf.repeat(tf.shape(images)[tf.newaxis, 1:3], tf.shape(images)[0], axis=0)
-        return squares, resize.windows(sizes, spec)
+        return squares, resize.windows(_sizes(images), spec)
 
     def _detect(
         self, output: tuple[tf.Tensor, tf.Tensor], windows: tf.Tensor, with_anchors: bool = False
@@ -147,7 +148,7 @@ class ServingModule(tf.Module):
             **self._options.to_dict(),
         )
 
-    def _answer(self, found: Detections, status: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _answer(self, found: Detections, sizes: tf.Tensor, status: tf.Tensor) -> dict[str, tf.Tensor]:
         """SageMaker's form; a bad image has nothing but padding."""
         good = (status == "")[:, tf.newaxis]
         return {
@@ -155,8 +156,14 @@ class ServingModule(tf.Module):
             "classes": tf.where(good, tf.cast(found.classes, tf.float32) + 1.0, 1.0),
             "scores": tf.where(good, found.scores, 0.0),
             "labels": tf.repeat(tf.constant(self._labels)[tf.newaxis], tf.shape(status)[0], axis=0),
+            "image_size": sizes,
             "status": status,
         }
+
+
+def _sizes(images: tf.Tensor) -> tf.Tensor:
+    """Height and width of each image of a batch: int32 [B, 2]."""
+    return tf.repeat(tf.shape(images)[tf.newaxis, 1:3], tf.shape(images)[0], axis=0)
 
 
 def serving_module(detector: Detector, info: ModelInfo) -> ServingModule:

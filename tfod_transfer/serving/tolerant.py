@@ -24,11 +24,13 @@ class Prepared(NamedTuple):
     Attributes:
       images: float32 [B, S, S, 3], RGB 0..255; black for a bad image.
       windows: float32 [B, 4], the part [ymin, xmin, ymax, xmax] of each that is image.
+      sizes: int32 [B, 2], height and width of each upright; 0 of a bad image.
       status: string [B], "" for a good image, else a sentence on what is wrong with it.
     """
 
     images: tf.Tensor
     windows: tf.Tensor
+    sizes: tf.Tensor
     status: tf.Tensor
 
 
@@ -49,14 +51,17 @@ def prepare(image_bytes: tf.Tensor, spec: ModelSpec, max_pixels: int) -> Prepare
         status = tf.where(pixels > max_pixels, _too_many(pixels, max_pixels), image.refusals)
         status = tf.where(pixels == _FAILED, image.failures, status)
 
-        def resized() -> tuple[tf.Tensor, tf.Tensor]:
+        def resized() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             upright = decode.orient(decoded, decode.exif_orientation(contents))
-            return resize.resize(upright, spec), resize.windows(tf.shape(upright)[:2], spec)
+            size = tf.shape(upright)[:2]
+            return resize.resize(upright, spec), resize.windows(size, spec), size
 
-        resized_image, window = tf.cond(status == "", resized, lambda: (black, whole))
-        return Prepared(resized_image, window, status)
+        image_of_input, window, size = tf.cond(status == "", resized, lambda: (black, whole, tf.constant([0, 0])))
+        return Prepared(image_of_input, window, size, status)
 
-    specs = Prepared(tf.TensorSpec(black.shape), tf.TensorSpec([4]), tf.TensorSpec([], tf.string))
+    specs = Prepared(
+        tf.TensorSpec(black.shape), tf.TensorSpec([4]), tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.string)
+    )
     return Prepared(*tf.map_fn(lambda each: row(*each), (found, image_bytes), fn_output_signature=specs))
 
 

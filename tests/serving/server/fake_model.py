@@ -55,7 +55,7 @@ class FakeModel:
         return {"normalized_boxes": [[0.0] * 4] * 3, "classes": [1.0] * 3, "scores": [0.0] * 3, **self._rest(status)}
 
     def _rest(self, status: str) -> Row:
-        return {"labels": [str(label) for label in LABELS], "status": status}
+        return {"labels": [str(label) for label in LABELS], "image_size": [80, 200], "status": status}
 
 
 def batcher_of(model: FakeModel, load: Callable[[], FakeModel] | None = None, **changes: object) -> Batcher:
@@ -66,7 +66,7 @@ def batcher_of(model: FakeModel, load: Callable[[], FakeModel] | None = None, **
 
 @contextlib.contextmanager
 def serving(
-    model: FakeModel, settings: Settings, load: Callable[[], FakeModel] | None = None
+    model: FakeModel, settings: Settings, load: Callable[[], FakeModel] | None = None, algorithm: str = ""
 ) -> Iterator[tuple[TestClient, Batcher]]:
     """A running server; `model` is released at its end."""
     counts = Metrics()
@@ -80,7 +80,7 @@ def serving(
     )
     try:
         with TestClient(
-            Server(settings, batcher, counts, LABELS).application(), raise_server_exceptions=False
+            Server(settings, batcher, counts, LABELS, algorithm).application(), raise_server_exceptions=False
         ) as client:
             yield client, batcher
             model.free.set()

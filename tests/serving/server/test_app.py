@@ -66,6 +66,20 @@ def test_verbose_answers_tell_labels_as_the_artifact_has_them(client: TestClient
     assert answer["tensorflow_model_output"]["predictions"][0]["detection_scores"] == [0.5, 0.75, 0.0]
 
 
+def test_a_model_of_object_detection_answers_in_its_own_form(model: FakeModel) -> None:
+    with serving(model, SETTINGS, algorithm="object-detection") as (client, _):
+        wait_until_ready(client)
+        answer = client.post("/invocations", content=IMAGE, headers=JPEG)
+        accept = {"Accept": "application/json;annotation=1", **JPEG}
+        annotations = client.post("/invocations", content=IMAGE, headers=accept).json()
+    assert answer.headers["content-type"] == "application/json"
+    assert [row[:2] for row in answer.json()["prediction"]] == [[1.0, 0.75], [0.0, 0.5]]
+    assert annotations["image_size"] == [{"width": 200, "height": 80, "depth": 3}]
+    assert annotations["annotations"][1] == {
+        "class_id": 0, "score": 0.5, "left": 100, "top": 40, "width": 50, "height": 20,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("path", [PREDICT, "/v1/models/cats/versions/1:predict", "/invocations"])
 def test_several_images_are_answered_in_tf_servings_form(client: TestClient, model: FakeModel, path: str) -> None:
     other = encoded(8, 8)
@@ -74,7 +88,7 @@ def test_several_images_are_answered_in_tf_servings_form(client: TestClient, mod
     columns = {"inputs": [row["image_bytes"] for row in rows(IMAGE, other)["instances"]]}
     outputs = client.post(path, json=columns).json()["outputs"]
     assert outputs["scores"] == [[0.5, 0.75, 0.0]] * 2
-    assert set(outputs) == {"normalized_boxes", "classes", "scores", "labels", "status"}
+    assert set(outputs) == {"normalized_boxes", "classes", "scores", "labels", "image_size", "status"}
 
 
 def test_bad_images_answer_for_themselves(client: TestClient, model: FakeModel) -> None:

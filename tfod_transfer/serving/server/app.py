@@ -37,9 +37,11 @@ class Server:
         batcher: batching.Batcher,
         counts: metrics.Metrics,
         labels: Sequence[str | int],
+        algorithm: str = "",
     ) -> None:
-        """Args: `labels` is what labels_info.json says, "N/A" first."""
+        """Args: `labels` is what labels_info.json says, "N/A" first; `algorithm` decides the form of answers."""
         self._settings, self._batcher, self._counts, self._labels = settings, batcher, counts, labels
+        self._algorithm = algorithm
         self._page = page.render(settings, labels)
         counts.watch(lambda: batcher.queue_length, lambda: batcher.model is not None)
 
@@ -103,7 +105,7 @@ class Server:
             raise RefusedError(_STATUSES.get(checked.reason, 400), _sentence(checked.message))
         (row,) = await self._detect([checked], deadline)
         try:
-            content = inference.answer(row, options, self._labels)
+            content = inference.answer_of(self._algorithm, row, options, self._labels)
         except inference.BadImageError as error:
             raise RefusedError(400, _sentence(str(error))) from None
         return json_response(content, media_type=options.content_type)

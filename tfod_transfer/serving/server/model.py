@@ -53,6 +53,8 @@ class ServedModel:
 
 def _rows(outputs: dict[str, npt.NDArray[Any]]) -> list[Row]:
     columns = {name: outputs[name].tolist() for name in ("normalized_boxes", "classes", "scores")}
+    if "image_size" in outputs:  # SavedModels of earlier versions do not tell
+        columns["image_size"] = outputs["image_size"].tolist()
     columns["labels"] = [[label.decode() for label in labels] for labels in outputs["labels"].tolist()]
     columns["status"] = [status.decode() for status in outputs["status"].tolist()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

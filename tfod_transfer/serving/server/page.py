@@ -24,6 +24,7 @@ def render(settings: Settings, labels: Sequence[str | int]) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         name=settings.model_name,
+        labels=list(labels),
         classes=[label for label in labels if label != "N/A"],
         max_body_bytes=settings.max_body_bytes,
         style=(TEMPLATES / "page.css").read_text("utf-8"),

@@ -43,7 +43,7 @@ def serve(model: artifact.Artifact, settings: Settings, host: str, port: int) ->
         on_batch=counts.count_batch,
         on_failure=stop,
     )
-    application = Server(settings, batcher, counts, model.info.label_values).application()
+    application = Server(settings, batcher, counts, model.info.label_values, model.info.algorithm).application()
     config = uvicorn.Config(
         application, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )

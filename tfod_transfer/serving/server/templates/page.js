@@ -20,6 +20,14 @@ const make = (name, attributes, parent) => {
   return element;
 };
 
+// The form of SageMaker's Object Detection: rows of class from 0, score and box; label numbers start at 1.
+const fromPrediction = (rows) => ({
+  normalized_boxes: rows.map((row) => row.slice(2)),
+  classes: rows.map((row) => row[0] + 1),
+  scores: rows.map((row) => row[1]),
+  labels: JSON.parse(document.body.dataset.labels),
+});
+
 const drawBox = (index, width, height) => {
   const [xmin, ymin, xmax, ymax] = answer.normalized_boxes[index];
   const group = make("g", { "data-index": index, style: `--color: ${color(index)}` }, find("boxes"));
@@ -108,7 +116,7 @@ const show = async (file) => {
     URL.revokeObjectURL(image.src);
     image.src = URL.createObjectURL(file);
     await image.decode();
-    answer = content;
+    answer = content.prediction ? fromPrediction(content.prediction) : content;
     chosen = null;
     image.alt = file.name;
     find("picture").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
