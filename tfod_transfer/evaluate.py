@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfod_transfer import artifact, cli, errors, execution, hyperparameters, registry
+from tfod_transfer import artifact, cli, errors, execution, plans, registry
 from tfod_transfer.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _content(
         findings=[validation.as_json(finding) for finding in dataset.findings],
         restore=_record(model, "restore.json"),
         hyperparameters=settings,
-        recipe=hyperparameters.resolve({}, spec.defaults).to_dict() if spec and settings else None,
+        recipe=plans.recipe(spec).to_dict() if spec and settings else None,
     )
 
 

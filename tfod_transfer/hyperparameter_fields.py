@@ -1,10 +1,11 @@
-"""One row of the table of hyperparameters: what it holds, how its values are read from text and described."""
+"""Tables of hyperparameters: what a row holds, how values are read from text and described, flags, documents."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tfod_transfer import errors
@@ -17,6 +18,7 @@ def hyperparameter(
     minimum: float = -math.inf,
     maximum: float = math.inf,
     below: float = math.inf,
+    above: float = -math.inf,
     choices: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     documented: bool = False,
@@ -30,6 +32,7 @@ def hyperparameter(
       minimum: smallest number that is allowed.
       maximum: largest number that is allowed.
       below: smallest number that is too large, where the largest that is allowed has no name.
+      above: largest number that is too small, where the smallest that is allowed has no name.
       choices: of a text, compared without regard to case.
       aliases: further names.
       documented: SageMaker documents it for Object Detection - TensorFlow.
@@ -40,12 +43,77 @@ def hyperparameter(
         "minimum": minimum,
         "maximum": maximum,
         "below": below,
+        "above": above,
         "choices": choices,
         "aliases": aliases,
         "documented": documented,
         "decides": decides,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class Table:
+    """The hyperparameters of a dataclass whose fields `hyperparameter` made.
+
+    Attributes:
+      fields: by name.
+      aliases: further name -> name.
+    """
+
+    def __init__(self, rows: type) -> None:
+        """Args: the dataclass."""
+        self.fields = {field.name: field for field in dataclasses.fields(rows)}
+        self.aliases = {alias: name for name, field in self.fields.items() for alias in field.metadata["aliases"]}
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Names and aliases."""
+        return (*self.fields, *self.aliases)
+
+    def parsed(self, values: Mapping[str, Any], on_unknown: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Returns typed values by name, without those that are None.
+
+        Args:
+          values: by name or alias; text or typed.
+          on_unknown: called with a sentence for each unknown name, which is an error without it.
+
+        Raises:
+          UsageError: an unknown name, or a value of the wrong type or out of range.
+        """
+        found: dict[str, Any] = {}
+        for given_name, value in values.items():
+            name = self.aliases.get(given_name, given_name)
+            if value is None:
+                continue
+            if name not in self.fields:
+                hint = errors.did_you_mean(given_name, self.known_names)
+                message = f"unknown hyperparameter {given_name!r}.{hint}"
+                if on_unknown is None:
+                    raise errors.UsageError(message)
+                on_unknown(message)
+            elif name in found and found[name] != parse(self.fields[name], value):
+                raise errors.UsageError(f"{name} is given twice, once as {given_name}, with different values.")
+            else:
+                found[name] = parse(self.fields[name], value)
+        return found
+
+    def add_flags(self, group: argparse._ArgumentGroup, names: Iterable[str]) -> None:
+        """Adds the flags of these hyperparameters; one that is not given stays None."""
+        for name in names:
+            field = self.fields[name]
+            flags = [f"--{name}", *(f"--{alias}" for alias in field.metadata["aliases"])]
+            default = "" if field.default in (None, "") else f" [default: {field.default}]"
+            description = (field.metadata["help"] + default).replace("%", "%%")
+            group.add_argument(*flags, dest=name, metavar="VALUE", help=description)
+
+    def markdown(self) -> str:
+        """The table for a document."""
+        rows = ["| name | meaning | values | default |", "|---|---|---|---|"]
+        for name, field in self.fields.items():
+            names = " / ".join(f"`{each}`" for each in (name, *field.metadata["aliases"]))
+            default = "" if field.default in (None, "") else f"`{field.default}`"
+            rows.append(f"| {names} | {field.metadata['help']} | {expected(field)} | {default} |")
+        return "\n".join(rows)
 
 
 def parse(field: dataclasses.Field[Any], value: Any) -> Any:
@@ -67,7 +135,7 @@ def parse(field: dataclasses.Field[Any], value: Any) -> Any:
             raise errors.UsageError(f"{field.name} must be {expected(field)}; got {value!r}.{hint}")
         return matches[0]
     if kind in ("int", "float") and not (
-        metadata["minimum"] <= result <= metadata["maximum"] and (result < metadata["below"] or kind == "int")
+        metadata["minimum"] <= result <= metadata["maximum"] and metadata["above"] < result < metadata["below"]
     ):
         raise errors.UsageError(f"{field.name} must be {expected(field)}; got {value!r}.")
     return result
@@ -84,6 +152,9 @@ def expected(field: dataclasses.Field[Any]) -> str:
         return "text"
     noun = "a whole number" if kind == "int" else "a number"
     low, high = metadata["minimum"], metadata["maximum"]
+    if metadata["above"] != -math.inf:
+        ends = f"to {high:g}" if high != math.inf else f"and below {metadata['below']:g}"
+        return f"{noun} above {metadata['above']:g} {ends}"
     if metadata["below"] != math.inf:
         return f"{noun} from {low:g} to below {metadata['below']:g}"
     if high != math.inf:

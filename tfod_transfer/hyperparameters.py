@@ -22,7 +22,7 @@ Origin = Literal["given", "recipe", "default"]
 OPTIMIZERS = ("adam", "sgd", "nesterov", "rmsprop", "adagrad", "adadelta")
 PLAIN_OPTIMIZERS = ("sgd", "nesterov")  # whose steps are as long as the gradient
 SCHEDULES = ("cosine", "constant", "step")
-OBJECTIVES = ("mAP", "mAP50", "mAP75", "AR", "loss", "localization", "classification")
+OBJECTIVES = ("mAP", "mAP50", "mAP75", "AR", "loss", "localization", "classification", "mAP_overlap")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +144,28 @@ class Hyperparameters:
         "mAP", "what decides the best epoch, early stopping and tuning", choices=OBJECTIVES, aliases=("monitor",)
     )
     replay_share: float = hyperparameter(0.3, "share of the images that come from --replay", minimum=0, maximum=1)
+    image_shape: int | None = hyperparameter(
+        None, "side of the input in pixels, for models that take several (default: the model's own)", minimum=1
+    )
+    freeze_layer_pattern: str = hyperparameter(
+        "", "layers whose name begins with a match of this regular expression are not trained"
+    )
+    nms_threshold: float | None = hyperparameter(
+        None,
+        "overlap with a better box above which non-max suppression drops a box (default: the model's own)",
+        above=0,
+        maximum=1,
+    )
+    nms_topk: int | None = hyperparameter(
+        None, "best boxes that compete in non-max suppression, for models that limit it", minimum=1
+    )
+    overlap_threshold: float = hyperparameter(
+        0.5, "overlap above which a box counts as found in the objective mAP_overlap", above=0, maximum=1
+    )
+    early_stopping_min_epochs: int = hyperparameter(0, "epochs before which early stopping does not stop", minimum=0)
+    early_stopping_tolerance: float = hyperparameter(
+        0.0, "smallest relative change of the objective that counts as an improvement", minimum=0, maximum=1
+    )
     # The run.
     max_time: float | None = hyperparameter(
         None,
@@ -188,9 +210,10 @@ class Hyperparameters:
         return dataclasses.asdict(self)
 
 
-FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Hyperparameters)}
-ALIASES: dict[str, str] = {alias: name for name, field in FIELDS.items() for alias in field.metadata["aliases"]}
-KNOWN_NAMES: tuple[str, ...] = (*FIELDS, *ALIASES)
+TABLE = hyperparameter_fields.Table(Hyperparameters)
+FIELDS: dict[str, dataclasses.Field[Any]] = TABLE.fields
+ALIASES: dict[str, str] = TABLE.aliases
+KNOWN_NAMES: tuple[str, ...] = TABLE.known_names
 
 
 def resolve(
@@ -208,8 +231,8 @@ def resolve(
     Raises:
       UsageError: an unknown name, or a value of the wrong type or out of range.
     """
-    explicit = _parsed(given, on_unknown)
-    advised = _parsed(recipe or {}, None)
+    explicit = TABLE.parsed(given, on_unknown)
+    advised = TABLE.parsed(recipe or {})
     hyperparameters = Hyperparameters(**{**advised, **explicit})
     if "learning_rate" in advised and "learning_rate" not in explicit:
         rate = hyperparameters.learning_rate * _batch_scale(hyperparameters)
@@ -264,24 +287,6 @@ def origins(given: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Or
     return {name: "given" if name in names else "recipe" if name in recipe else "default" for name in FIELDS}
 
 
-def _parsed(values: Mapping[str, Any], on_unknown: Callable[[str], None] | None) -> dict[str, Any]:
-    parsed: dict[str, Any] = {}
-    for given_name, value in values.items():
-        name = ALIASES.get(given_name, given_name)
-        if value is None:
-            continue
-        if name not in FIELDS:
-            message = f"unknown hyperparameter {given_name!r}.{errors.did_you_mean(given_name, KNOWN_NAMES)}"
-            if on_unknown is None:
-                raise errors.UsageError(message)
-            on_unknown(message)
-        elif name in parsed and parsed[name] != parse(name, value):
-            raise errors.UsageError(f"{name} is given twice, once as {given_name}, with different values.")
-        else:
-            parsed[name] = parse(name, value)
-    return parsed
-
-
 def parse(name: str, value: Any) -> Any:
     """Returns `value` (text or typed) as the type of hyperparameter `name`.
 
@@ -299,13 +304,8 @@ def expected(name: str) -> str:
 def add_arguments(parser: cli.ArgumentParser) -> None:
     """Adds one flag for each hyperparameter; a flag that is not given stays None."""
     for documented, title in ((True, "hyperparameters (as in SageMaker)"), (False, "further hyperparameters")):
-        group = parser.add_argument_group(title)
-        for name, field in FIELDS.items():
-            if field.metadata["documented"] == documented:
-                flags = [f"--{name}", *(f"--{alias}" for alias in field.metadata["aliases"])]
-                default = "" if field.default in (None, "") else f" [default: {field.default}]"
-                description = (field.metadata["help"] + default).replace("%", "%%")
-                group.add_argument(*flags, dest=name, metavar="VALUE", help=description)
+        names = [name for name, field in FIELDS.items() if field.metadata["documented"] == documented]
+        TABLE.add_flags(parser.add_argument_group(title), names)
 
 
 def documented_defaults(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -316,9 +316,4 @@ def documented_defaults(recipe: Mapping[str, Any]) -> dict[str, str]:
 
 def markdown_table() -> str:
     """The README's table of hyperparameters."""
-    rows = ["| name | meaning | values | default |", "|---|---|---|---|"]
-    for name, field in FIELDS.items():
-        names = " / ".join(f"`{each}`" for each in (name, *field.metadata["aliases"]))
-        default = "" if field.default in (None, "") else f"`{field.default}`"
-        rows.append(f"| {names} | {field.metadata['help']} | {expected(name)} | {default} |")
-    return "\n".join(rows)
+    return TABLE.markdown()

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tfod_transfer import cli, execution, hyperparameters, registry, saved_models, weights
+from tfod_transfer import cli, execution, hyperparameters, plans, registry, saved_models, ssd_hyperparameters, weights
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         return None
     spec = models.saved_models.get(options.model_id) or models.get(options.model_id)
     if options.defaults:
-        print(_json(hyperparameters.documented_defaults(models.get(options.model_id).defaults)))
+        print(_json(_defaults(models.get(options.model_id))))
     else:
         print(_json(described(spec)) if options.json else _yaml(described(spec)))
     return None
@@ -49,6 +49,12 @@ def _parser() -> cli.ArgumentParser:
         "SageMaker's hyperparameters.retrieve_default returns",
     )
     return parser
+
+
+def _defaults(spec: registry.ModelSpec) -> dict[str, str]:
+    if spec.algorithm == plans.SSD:
+        return ssd_hyperparameters.documented_defaults(spec.model_id)
+    return hyperparameters.documented_defaults(spec.defaults)
 
 
 def table(models: registry.Registry) -> str:

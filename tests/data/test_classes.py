@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tfod_transfer.data.classes import UNUSED, align_classes
+from tfod_transfer.data.classes import UNUSED, align_classes, with_all_classes
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.errors import DataError
 
@@ -67,3 +67,24 @@ def test_a_class_that_the_model_lacks_is_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         align_classes(dataset(names, ids), model_names, model_ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "num_classes", "expected"),
+    [
+        pytest.param((0, 2), 4, ((0, 1, 2, 3), [0, 2]), id="some of them shown"),
+        pytest.param((0, 1), 2, ((0, 1), [0, 1]), id="all of them shown"),
+        pytest.param((1, 4), 4, ((1, 4), [0, 1]), id="ids that are no numbers from 0 on"),
+        pytest.param(("a", "b"), 4, (("a", "b"), [0, 1]), id="names for ids"),
+    ],
+)
+def test_classes_that_no_image_shows(ids: tuple, num_classes: int, expected: tuple) -> None:
+    found = with_all_classes(dataset([f"name of {key}" for key in ids], ids), num_classes)
+    assert (found.category_ids, found.classes.tolist()) == expected
+    named = dict(zip(found.category_ids, found.class_names, strict=True))
+    assert all(named[key] == f"name of {key}" for key in ids)
+
+
+def test_more_classes_than_were_said_are_named() -> None:
+    with pytest.raises(DataError, match="num_classes is 1, and the data has 2 classes: cat, dog"):
+        with_all_classes(dataset(["cat", "dog"], [0, 1]), 1)

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tfod_transfer import errors, fit, hyperparameters
+from tfod_transfer import errors, fit, hyperparameters, plans
 from tfod_transfer.registry import load_registry
 from tfod_transfer.sagemaker import job
 
@@ -78,6 +78,38 @@ def test_every_documented_hyperparameter_reaches_the_run_typed(runs, name, text,
     settings = hyperparameters.resolve(runs.options.hyperparameters, load_registry().get(MODEL_ID).defaults)
     value = getattr(settings, hyperparameters.ALIASES.get(name, name))
     assert (value, type(value)) == (typed, type(typed))
+
+
+# As the published COCO notebook sets them; the service makes text of every value.
+NOTEBOOK = {
+    "base_network": "resnet-50", "use_pretrained_model": "1", "num_classes": "80", "mini_batch_size": "16",
+    "epochs": "30", "learning_rate": "0.001", "lr_scheduler_step": "10", "lr_scheduler_factor": "0.1",
+    "optimizer": "sgd", "momentum": "0.9", "weight_decay": "0.0005", "overlap_threshold": "0.5",
+    "nms_threshold": "0.45", "image_shape": "512", "label_width": "600", "num_training_samples": "4452",
+}  # fmt: skip
+
+
+def test_a_job_of_object_detection(runs, capsys):
+    data = runs.base / "input" / "data"
+    (data / "training").rename(data / "train")
+    for name in ("validation", "train_annotation", "validation_annotation"):
+        (data / name).mkdir()
+    runs.monkeypatch.setenv("SM_HPS", json.dumps({**NOTEBOOK, "_kvstore": "device", "_tuning_objective_metric": ""}))
+    runs.monkeypatch.setenv("SM_CURRENT_HOST", "algo-7")
+    assert job.main(()) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert runs.options == fit.FitOptions(
+        model_id="object-detection-ssd-resnet-50",
+        model_dir=str(runs.base / "model"),
+        training=str(data / "train"),
+        validation=str(data / "validation"),
+        train_annotation=str(data / "train_annotation"),
+        validation_annotation=str(data / "validation_annotation"),
+        overwrite=True,
+        hyperparameters={"checkpoint_dir": str(runs.base / "checkpoints"), **NOTEBOOK},
+    )
+    plan = plans.plan(load_registry(), runs.options.model_id, runs.options.hyperparameters)
+    assert (plan.spec.input_size, plan.settings.batch_size, plan.ssd.num_classes) == (512, 16, 80)
 
 
 def test_the_defaults_that_the_sdk_returns_can_be_given_whole_with_one_tuned_by_its_alias(runs):

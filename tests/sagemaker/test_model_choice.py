@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -16,6 +17,7 @@ from tfod_transfer.sagemaker.environment import Job
 SMALL = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8"
 LARGE = "tensorflow-od1-ssd-mobilenet-v2-fpnlite-640x640-coco17-tpu-8"
 SMALL_ARCHIVE = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8"
+VGG, RESNET = "object-detection-ssd-vgg-16", "object-detection-ssd-resnet-50"
 INFO = json.dumps({"model_name": LARGE}).encode()
 
 
@@ -33,6 +35,22 @@ def archive(path, files):
 
 def choose(tmp_path, *args, **kwargs):
     return model_choice.choose_model(job(*args, **kwargs), load_registry(), tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "channels", "expected"),
+    [
+        pytest.param({"base_network": "resnet-50"}, {}, RESNET, id="its base network"),
+        pytest.param({"num_training_samples": "9", "num_classes": "2"}, {}, VGG, id="a name that only SSD has"),
+        pytest.param({}, {"train_annotation": "/data"}, VGG, id="a channel that only SSD has"),
+        pytest.param({"num_classes": "2", "epochs": "3"}, {}, SMALL, id="names that anybody may have given"),
+        pytest.param({"base_network": "resnet-50", "model_id": SMALL}, {}, SMALL, id="a model_id, which says it all"),
+    ],
+)
+def test_jobs_of_object_detection_are_known(tmp_path, hyperparameters, channels, expected):
+    (tmp_path / "bundle.json").write_text(json.dumps({"model_id": SMALL}))
+    asked = dataclasses.replace(job(**hyperparameters), **channels)
+    assert model_choice.choose_model(asked, load_registry(), tmp_path)[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tfod_transfer.training.results import Validation
 
 
 def validation(localization: float, classification: float, **summary: float | None) -> Validation:
-    return Validation(localization, classification, CocoMetrics(dict(summary), {}))
+    return Validation(localization, classification, CocoMetrics(dict(summary), {}), overlap_map=summary.get("AP50"))
 
 
 WORSE = validation(0.4, 0.3, AP=0.1, AP50=0.2, AP75=0.05, AR_100=0.3)
@@ -20,7 +20,7 @@ BETTER = validation(0.2, 0.25, AP=0.4, AP50=0.6, AP75=None, AR_100=0.31)
     ("name", "gain"),
     [
         ("mAP", 0.3), ("mAP50", 0.4), ("mAP75", -0.05), ("AR", 0.01),
-        ("loss", 0.25), ("localization", 0.2), ("classification", 0.05),
+        ("mAP_overlap", 0.4), ("loss", 0.25), ("localization", 0.2), ("classification", 0.05),
     ],
 )  # fmt: skip
 def test_gain_is_positive_where_a_validation_is_better(name: str, gain: float) -> None:

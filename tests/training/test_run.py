@@ -161,6 +161,11 @@ def test_the_best_epochs_weights_are_left(aps: list[float], objective: str, best
         ({"early_stopping": True, "early_stopping_patience": 2}, 5),  # best at 2, then two without improvement
         ({"early_stopping": True, "early_stopping_patience": 2, "early_stopping_min_delta": 0.2}, 4),
         ({"early_stopping": False, "early_stopping_patience": 2}, 6),
+        ({"early_stopping": True, "early_stopping_patience": 1, "early_stopping_min_epochs": 6}, 6),
+        ({"early_stopping": True, "early_stopping_patience": 1, "early_stopping_min_epochs": 3}, 4),
+        # .5 is a quarter better than .4, and .4 three times better than .1
+        ({"early_stopping": True, "early_stopping_patience": 1, "early_stopping_tolerance": 0.3}, 3),
+        ({"early_stopping": True, "early_stopping_patience": 1, "early_stopping_tolerance": 0.2}, 4),
     ],
 )
 def test_early_stopping(given: dict[str, object], epochs: int, tmp_path: pathlib.Path) -> None:

@@ -15,6 +15,32 @@ from tfod_transfer.errors import DataError
 UNUSED = "N/A"
 
 
+def with_all_classes(dataset: DetectionDataset, num_classes: int) -> DetectionDataset:
+    """Gives a data set whose category ids are some of 0 … num_classes - 1 all of these as classes, in their order.
+
+    So the number of a class is its id, whatever the images happen to show. With other ids nothing changes.
+
+    Raises:
+      DataError: it has more classes.
+    """
+    found = len(dataset.class_names)
+    if found > num_classes:
+        raise DataError(
+            f"num_classes is {num_classes}, and the data has {found} classes: {', '.join(dataset.class_names)}. Give "
+            "their number, without background, or leave num_classes out"
+        )
+    if not all(isinstance(each, int) and 0 <= each < num_classes for each in dataset.category_ids):
+        return dataset
+    named = dict(zip(dataset.category_ids, dataset.class_names, strict=True))
+    numbers = np.asarray(dataset.category_ids, np.int32)
+    return dataclasses.replace(
+        dataset,
+        classes=numbers[dataset.classes] if found else dataset.classes,
+        class_names=tuple(named.get(each, str(each)) for each in range(num_classes)),
+        category_ids=tuple(range(num_classes)),
+    )
+
+
 def align_classes(
     dataset: DetectionDataset, class_names: Sequence[str | None], category_ids: Sequence[int | str]
 ) -> DetectionDataset:

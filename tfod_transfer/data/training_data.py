@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from tfod_transfer import errors
-from tfod_transfer.data import formats, replay, splits, validation
+from tfod_transfer.data import classes, formats, replay, splits, validation
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.hyperparameters import Hyperparameters
 
@@ -50,6 +50,7 @@ def read(
     *,
     training_annotations: str | None = None,
     validation_annotations: str | None = None,
+    num_classes: int | None = None,
 ) -> TrainingData:
     """Reads and checks the data of a run; splits the training images when there is no validation folder.
 
@@ -60,11 +61,14 @@ def read(
       replay_data: earlier training images, of which a share is mixed in; their classes stay known.
       training_annotations: annotations of the training images, where they lie in a place of their own.
       validation_annotations: the same for validation.
+      num_classes: how many classes there are when category ids are numbers from 0 on, shown or not.
 
     Raises:
       DataError: a data set cannot be read, teaches nothing, or the classes of the two do not agree.
     """
     train = _read(training, hyperparameters, training_annotations)
+    if num_classes is not None:
+        train = classes.with_all_classes(train, num_classes)
     if train.num_boxes == 0:
         raise errors.DataError(f"{training!r} has no usable boxes in {len(train)} images: there is nothing to learn.")
     if replay_data is not None:

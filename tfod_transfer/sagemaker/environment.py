@@ -25,6 +25,8 @@ class Job:
       hyperparameters: what the user gave, by name with `_`; text or typed; without SageMaker's own and empty ones.
       training: folder of the training channel, or None.
       validation: folder of the validation channel, or None.
+      train_annotation: folder of that channel, which Object Detection has for annotations apart from images, or None.
+      validation_annotation: the same.
       model_channel: folder of the model channel, or None.
       model_dir: folder that becomes model.tar.gz.
       output_data_dir: folder that becomes output.tar.gz.
@@ -42,6 +44,8 @@ class Job:
     checkpoint_dir: str
     hosts: tuple[str, ...]
     current_host: str
+    train_annotation: str | None = None
+    validation_annotation: str | None = None
 
 
 def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
@@ -62,6 +66,8 @@ def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
         checkpoint_dir=_checkpoint_dir(base),
         hosts=tuple(json.loads(environ.get("SM_HOSTS") or "[]") or resources.get("hosts", ())),
         current_host=environ.get("SM_CURRENT_HOST") or resources.get("current_host", ""),
+        train_annotation=_channel("train_annotation", environ),
+        validation_annotation=_channel("validation_annotation", environ),
     )
 
 

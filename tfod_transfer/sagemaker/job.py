@@ -8,12 +8,15 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tfod_transfer
 from tfod_transfer import cli, cluster, errors
 from tfod_transfer.sagemaker import environment, libraries
 from tfod_transfer.sagemaker.environment import Job
+
+if TYPE_CHECKING:
+    from tfod_transfer.registry import ModelSpec
 
 EXIT_DEFECT = 1
 #: DescribeTrainingJob gives no more of the failure file than this.
@@ -63,18 +66,20 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         os.environ.setdefault(cluster.VARIABLE, cluster.config_for(job.hosts, job.current_host))
 
     # These need the libraries.
-    from tfod_transfer import fit, hyperparameters, weights
+    from tfod_transfer import fit, plans, weights
     from tfod_transfer.registry import load_registry
     from tfod_transfer.sagemaker.model_choice import choose_model
 
-    given = known_hyperparameters(job)
     model_id, origin = choose_model(job, load_registry())
-    settings = hyperparameters.resolve(given, load_registry().get(model_id).defaults)
-    if job.training is None and settings.epochs > 0:
+    given = known_hyperparameters(job, load_registry().get(model_id))
+    plan = plans.plan(load_registry(), model_id, given, num_hosts=max(len(job.hosts), 1))
+    if job.training is None and plan.settings.epochs > 0:
         raise errors.UsageError(
             'no training data: expected a channel "training" (or "train"), found '
             f"{environ.get('SM_CHANNELS') or 'none'}. Call estimator.fit({{'training': 's3://bucket/folder/'}})."
         )
+    if job.current_host:
+        os.environ.setdefault("SM_CURRENT_HOST", job.current_host)  # log lines of Object Detection have it
     if job.model_channel:
         os.environ.setdefault(weights.CHANNEL, job.model_channel)
     print(f"model_id:   {model_id} ({origin})")
@@ -85,6 +90,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
             model_dir=job.model_dir,
             training=job.training,
             validation=job.validation,
+            train_annotation=job.train_annotation,
+            validation_annotation=job.validation_annotation,
             overwrite=True,  # a spot instance that was interrupted leaves its files, and its checkpoints, to the next
             hyperparameters={"checkpoint_dir": job.checkpoint_dir, **given},
         )
@@ -93,17 +100,21 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         report(pathlib.Path(job.model_dir), pathlib.Path(job.output_data_dir))
 
 
-def known_hyperparameters(job: Job) -> dict[str, Any]:
-    """Returns the hyperparameters of a run; warns of those that the package does not know.
+def known_hyperparameters(job: Job, spec: ModelSpec) -> dict[str, Any]:
+    """Returns the hyperparameters of a run of a model; warns of those that it does not have.
 
     Where a name is given along with its alias, the alias counts: the name comes with the dictionary of defaults, while
     the alias was asked for (SageMaker's tuning guide calls epsilon `eps`).
     """
-    from tfod_transfer import hyperparameters
+    from tfod_transfer import hyperparameters, plans, ssd_hyperparameters
 
-    known = {name: value for name, value in job.hyperparameters.items() if name in hyperparameters.KNOWN_NAMES}
-    for name in sorted(set(job.hyperparameters) - set(known) - {"model_id"}):
-        hint = errors.did_you_mean(name, (*hyperparameters.KNOWN_NAMES, "model_id"))
+    names: tuple[str, ...] = hyperparameters.KNOWN_NAMES
+    hidden: frozenset[str] = frozenset()
+    if spec.algorithm == plans.SSD:
+        names, hidden = (*names, *ssd_hyperparameters.OWN_NAMES), ssd_hyperparameters.HIDDEN
+    known = {name: value for name, value in job.hyperparameters.items() if name in names}
+    for name in sorted(set(job.hyperparameters) - set(known) - hidden - {"model_id"}):
+        hint = errors.did_you_mean(name, (*names, "model_id"))
         print(f"warning: unknown hyperparameter {name!r} is ignored.{hint}", flush=True)
     for alias in set(known) & set(hyperparameters.ALIASES):
         known.pop(hyperparameters.ALIASES[alias], None)

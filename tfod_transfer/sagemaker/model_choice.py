@@ -1,4 +1,4 @@
-"""Which registry model a job trains: a hyperparameter says it, or the model channel, or the bundle's default."""
+"""Which registry model a job trains: hyperparameters say it, or its channels, or the bundle's default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tarfile
 import zlib
 from typing import IO
 
-from tfod_transfer import archives, artifact, errors
+from tfod_transfer import archives, artifact, errors, ssd_hyperparameters
 from tfod_transfer.registry import Registry
 from tfod_transfer.sagemaker.environment import Job
 
@@ -17,6 +17,8 @@ from tfod_transfer.sagemaker.environment import Job
 DEFAULT_MODEL_ID = "tensorflow-od1-ssd-resnet50-v1-fpn-640x640-coco17-tpu-8"
 #: At the root of a bundle: {"model_id": its default}.
 BUNDLE_FILE = "bundle.json"
+#: Hyperparameters that only jobs of Object Detection (SSD) have.
+SSD_NAMES = frozenset(ssd_hyperparameters.OWN_NAMES) - {"num_classes", "weight_decay"}
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -40,8 +42,16 @@ def choose_model(job: Job, registry: Registry, root: pathlib.Path = _ROOT) -> tu
 def _named(job: Job, registry: Registry, root: pathlib.Path) -> tuple[str, str]:
     if "model_id" in job.hyperparameters:
         return str(job.hyperparameters["model_id"]), "given as hyperparameter"
+    network = job.hyperparameters.get("base_network")
+    if network is not None:
+        base_network = ssd_hyperparameters.resolve({"base_network": network}).base_network
+        return ssd_hyperparameters.MODEL_IDS[base_network], f"of base_network {base_network}"
     if job.model_channel and (model_id := _of_channel(pathlib.Path(job.model_channel), registry)):
         return model_id, "that of the model channel"
+    signs = [*sorted(SSD_NAMES & set(job.hyperparameters)), *(["train_annotation"] if job.train_annotation else [])]
+    if signs:
+        base_network = ssd_hyperparameters.SsdHyperparameters.base_network
+        return ssd_hyperparameters.MODEL_IDS[base_network], f"the default of jobs with {signs[0]}"
     try:
         return str(json.loads((root / BUNDLE_FILE).read_text())["model_id"]), "the default of the source_dir archive"
     except FileNotFoundError:

@@ -22,17 +22,21 @@ _WIDE = 105
 class Console:
     """A listener that prints: on standard output the lines of each epoch, on a terminal's standard error a bar."""
 
-    def __init__(self, state: Callable[[], RunState], steps_per_epoch: int, batch_size: int) -> None:
+    def __init__(
+        self, state: Callable[[], RunState], steps_per_epoch: int, batch_size: int, *, with_metrics: bool = True
+    ) -> None:
         """Remembers what to tell of.
 
         Args:
           state: gives the state of the run; an epoch that is told of is already in it.
           steps_per_epoch: steps from one validation to the next.
           batch_size: images in a step.
+          with_metrics: print the epoch's metrics too, in the form that SageMaker's metric definitions read.
         """
         self._state = state
         self._steps_per_epoch = steps_per_epoch
         self._batch_size = batch_size
+        self._with_metrics = with_metrics
         self._pace = Pace()
         self._bar: tqdm[NoReturn] | None = None
 
@@ -58,7 +62,8 @@ class Console:
         self.close()
         best = self._state().best or result
         left = self._seconds_left((result.epoch + 1) * self._steps_per_epoch)
-        for line in [*progress.epoch_lines(result), progress.outlook_line(result, best, left)]:
+        metrics = progress.epoch_lines(result) if self._with_metrics else []
+        for line in [*metrics, progress.outlook_line(result, best, left)]:
             print(line, flush=True)
 
     def close(self) -> None:

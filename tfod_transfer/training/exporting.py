@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import resource
 import shutil
@@ -60,7 +61,11 @@ def export(
         class_names=restored.class_names,
         category_ids=restored.category_ids,
         precision=policy.export_precision,
+        detection=dataclasses.replace(
+            restored.spec.detection, nms_iou=settings.nms_threshold, nms_topk=settings.nms_topk
+        ),
         max_pixels=settings.max_pixels,
+        algorithm=restored.spec.algorithm,
     )
     try:
         signatures.save(signatures.serving_module(detector, info), folder / artifact.VERSION_FOLDER)

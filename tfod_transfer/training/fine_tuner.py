@@ -149,7 +149,9 @@ class FineTuner(tf_keras.Model):
         outputs = self._detect(_inputs(batch), training=False)
         spec = self.detector.spec
         windows = resize.windows(batch["original_sizes"], spec)
-        detections = postprocessing.detect(outputs, self.detector.anchors, spec, windows=windows)
+        detections = postprocessing.detect(
+            outputs, self.detector.anchors, spec, windows=windows, **spec.detection.to_dict()
+        )
         return {
             "image_ids": batch["image_ids"],
             "boxes": detections.boxes,

@@ -8,26 +8,25 @@ from tfod_transfer.training.results import Validation
 _METRICS = {"mAP": "AP", "mAP50": "AP50", "mAP75": "AP75", "AR": "AR_100"}
 
 
+def value(objective: str, validation: Validation) -> float:
+    """Returns the objective; of two, the higher is better: a loss is negative."""
+    if objective in _METRICS:
+        return validation.metrics.summary[_METRICS[objective]] or 0.0
+    if objective == "mAP_overlap":
+        return validation.overlap_map or 0.0
+    return -{
+        "loss": validation.loss,
+        "localization": validation.localization_loss,
+        "classification": validation.classification_loss,
+    }[objective]
+
+
 def gain(objective: str, validation: Validation, earlier: Validation) -> float:
     """Returns by how much a validation is better than an earlier one; negative where it is worse."""
-    if objective in _METRICS:
-        return _metric(objective, validation) - _metric(objective, earlier)
-    return _loss(objective, earlier) - _loss(objective, validation)
+    return value(objective, validation) - value(objective, earlier)
 
 
 def is_better(objective: str, validation: Validation, earlier: Validation) -> bool:
     """Whether a validation is better than an earlier one; between equals the lower loss decides."""
     improvement = gain(objective, validation, earlier)
     return improvement > 0 or (improvement == 0 and validation.loss < earlier.loss)
-
-
-def _metric(objective: str, validation: Validation) -> float:
-    return validation.metrics.summary[_METRICS[objective]] or 0.0
-
-
-def _loss(objective: str, validation: Validation) -> float:
-    return {
-        "loss": validation.loss,
-        "localization": validation.localization_loss,
-        "classification": validation.classification_loss,
-    }[objective]

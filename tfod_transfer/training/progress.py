@@ -8,7 +8,7 @@ from typing import Any
 
 from tfod_transfer.evaluation import report
 from tfod_transfer.execution import ExecutionPolicy
-from tfod_transfer.hyperparameters import Hyperparameters, origins
+from tfod_transfer.hyperparameters import KNOWN_NAMES, Hyperparameters, origins
 from tfod_transfer.registry import ModelSpec
 from tfod_transfer.training.pace import duration
 from tfod_transfer.training.restoring import Restored
@@ -26,12 +26,13 @@ def settings_lines(
             f" (recipe: {spec.defaults['learning_rate']:g} for a batch of {settings.reference_batch_size}, "
             f"here {settings.batch_size})"
         )
-    chosen = ", ".join(f"{name} {getattr(settings, name)}" for name, origin in source.items() if origin == "given")
+    chosen = [f"{name} {getattr(settings, name)}" for name, origin in source.items() if origin == "given"]
+    chosen += [f"{name} {value}" for name, value in given.items() if name not in KNOWN_NAMES and value is not None]
     return [
         f"training:   {settings.epochs} epochs, batch {settings.batch_size}, {settings.optimizer}, {rate}, "
         f"{settings.learning_rate_schedule} schedule, augmentation {settings.augmentation}",
         f"execution:  {policy}; {devices}",
-        f"given:      {chosen or 'nothing: all as in the recipe'}",
+        f"given:      {', '.join(chosen) or 'nothing: all as in the recipe'}",
     ]
 
 

@@ -6,7 +6,7 @@ import datetime
 import pathlib
 from collections.abc import Sequence
 
-from tfod_transfer import hyperparameters
+from tfod_transfer import plans
 from tfod_transfer.data.training_data import TrainingData
 from tfod_transfer.evaluation import environment, model_card, report_page
 from tfod_transfer.evaluation.assessment import Assessment, assess
@@ -49,7 +49,7 @@ def write(
         best_epoch=result.best.epoch if result.best else None,
         restore={"origin": restored.origin, **restored.report.to_dict()},
         hyperparameters=settings.to_dict(),
-        recipe=hyperparameters.resolve({}, restored.spec.defaults).to_dict(),
+        recipe=plans.recipe(restored.spec).to_dict(),
         diagnosis=diagnosis,
     )
     report_page.write_report(folder, content)

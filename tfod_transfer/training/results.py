@@ -11,11 +11,18 @@ from tfod_transfer.evaluation.coco_metrics import CocoMetrics, ImageDetections
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """Losses and COCO metrics on the validation images."""
+    """Losses and COCO metrics on the validation images.
+
+    Attributes:
+      localization_loss, classification_loss: divided by the number of positive anchors.
+      metrics: COCO's.
+      overlap_map: mAP at `overlap_threshold`; None where the run does not go by it.
+    """
 
     localization_loss: float
     classification_loss: float
     metrics: CocoMetrics
+    overlap_map: float | None = None
 
     @property
     def loss(self) -> float:

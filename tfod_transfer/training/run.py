@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -140,7 +139,11 @@ class Run:
 
     def _is_over(self) -> bool:
         state, settings = self.state, self._settings
-        is_stale = settings.early_stopping and state.stale_epochs >= settings.early_stopping_patience
+        is_stale = (
+            settings.early_stopping
+            and state.stale_epochs >= settings.early_stopping_patience
+            and len(state.history) >= settings.early_stopping_min_epochs
+        )
         return is_stale or (state.step >= state.planned_steps and not state.epoch_steps)
 
     def _train_epoch(self, batches: Iterator[Batch]) -> None:
@@ -226,12 +229,20 @@ class Run:
         """Counts epochs without improvement; keeps the weights, as they are now, of the best one."""
         state, settings = self.state, self._settings
         best = state.best
-        gain = math.inf if best is None else objective.gain(settings.objective, result.validation, best.validation)
-        state.stale_epochs = 0 if gain > settings.early_stopping_min_delta else state.stale_epochs + 1
+        state.stale_epochs = 0 if self._is_improvement(result) else state.stale_epochs + 1
         if best is None or objective.is_better(settings.objective, result.validation, best.validation):
             state.best_epoch, state.best_step = result.epoch, state.step
             if self._devices.cluster.is_chief:
                 self._checkpoints.save_best(self._trainer.model.detector, detections, state.step)
+
+    def _is_improvement(self, result: EpochResult) -> bool:
+        """Whether an epoch is enough better than the best before it for early stopping to wait on."""
+        best, settings = self.state.best, self._settings
+        if best is None:
+            return True
+        gain = objective.gain(settings.objective, result.validation, best.validation)
+        relative = settings.early_stopping_tolerance * abs(objective.value(settings.objective, best.validation))
+        return gain > max(settings.early_stopping_min_delta, relative)
 
     def _plan(self) -> None:
         """Fits the number of steps, and with it the schedule of the learning rate, to the time that is left."""

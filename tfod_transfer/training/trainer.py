@@ -11,6 +11,7 @@ import numpy as np
 from tfod_transfer import errors
 from tfod_transfer.data.dataset import DetectionDataset
 from tfod_transfer.evaluation.coco_metrics import ImageDetections, coco_metrics
+from tfod_transfer.evaluation.overlap_map import overlap_map
 from tfod_transfer.hyperparameters import Hyperparameters
 from tfod_transfer.modeling.detector import Detector, trainable_variables_for
 from tfod_transfer.training import frozen_features
@@ -45,6 +46,7 @@ class Trainer:
         """
         self._detector = detector
         self.validation_set = validation_set
+        self.num_images = len(train_set)
         self.hyperparameters = hyperparameters
         self.devices = devices
         self.input, self._validation_input = (
@@ -55,7 +57,7 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * hyperparameters.epochs
         check_parts(hyperparameters.batch_size, devices.num_replicas, hyperparameters.gradient_accumulation)
         only_top = hyperparameters.train_only_on_top_layer
-        variables = trainable_variables_for(detector, only_top=only_top)
+        variables = trainable_variables_for(detector, only_top=only_top, frozen=hyperparameters.freeze_layer_pattern)
         with devices.strategy.scope():
             self.model = FineTuner(
                 detector,
@@ -121,7 +123,14 @@ class Trainer:
                 f"{classification}): training diverged. Lower learning_rate ({self.hyperparameters.learning_rate:g})."
             )
         detections = ImageDetections(outputs["boxes"], outputs["classes"], outputs["scores"])
-        return Validation(localization, classification, coco_metrics(self.validation_set, detections)), detections
+        metrics = coco_metrics(self.validation_set, detections)
+        return Validation(localization, classification, metrics, self._overlap_map(detections)), detections
+
+    def _overlap_map(self, detections: ImageDetections) -> float | None:
+        """The mAP at `overlap_threshold`, where it is what the run goes by."""
+        if self.hyperparameters.objective != "mAP_overlap":
+            return None
+        return overlap_map(self.validation_set, detections, self.hyperparameters.overlap_threshold)
 
     def open_input(self) -> list[str]:
         """Makes what batches come from, which may take a while; returns lines on where decoded images are kept.
