@@ -71,21 +71,23 @@ def _answer(
     from tfod_transfer.serving.server.model import ServedModel
 
     served = ServedModel(model.saved_model)
-    labels, bad = model.info.label_values, 0
+    bad = 0
     interval = 0.1 if sys.stderr.isatty() else 30.0
     with tqdm(total=before + len(names), initial=before, unit=" images", mininterval=interval, file=sys.stderr) as bar:
         for batch in _batches(names, options.batch_size):
             for name, row in zip(batch, served([source.read(name) for name in batch]), strict=True):
-                bad += not _write(target, name, row, options, labels, bar)
+                bad += not _write(target, name, row, model, options, bar)
             bar.update(len(batch))
     return bad
 
 
-def _write(target: FileTree, name: str, row: dict[str, Any], options: Any, labels: Any, bar: tqdm[Any]) -> bool:
+def _write(
+    target: FileTree, name: str, row: dict[str, Any], model: artifact.Artifact, options: Any, bar: tqdm[Any]
+) -> bool:
     """Writes one answer; says why there is none and returns False."""
     accept = inference.parse_accept(options.accept)
     try:
-        answer = inference.answer(row, accept, labels)
+        answer = inference.answer_of(model.info.algorithm, row, accept, model.info.label_values)
     except inference.BadImageError as error:
         bar.clear()
         print(f"error: {name}: {error}", file=sys.stderr)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
+import struct
+import threading
 
 import pytest
 
@@ -110,6 +113,26 @@ def test_a_job_of_object_detection(runs, capsys):
     )
     plan = plans.plan(load_registry(), runs.options.model_id, runs.options.hyperparameters)
     assert (plan.spec.input_size, plan.settings.batch_size, plan.ssd.num_classes) == (512, 16, 80)
+
+
+def test_a_channel_in_pipe_mode_is_read_through_to_a_file(runs):
+    data, config = runs.base / "input" / "data", runs.base / "input" / "config"
+    config.mkdir()
+    modes = {"training": {"TrainingInputMode": "File"}, "validation": {"TrainingInputMode": "Pipe"}}
+    (config / "inputdataconfig.json").write_text(json.dumps(modes))
+    os.mkfifo(data / "validation_0")
+    record = struct.pack("<II", 0xCED7230A, 4) + b"data"
+    writer = threading.Thread(target=lambda: (data / "validation_0").write_bytes(record), daemon=True)
+    writer.start()
+    kept = []
+
+    def fit_that_looks(options):
+        kept.append((options.training, pathlib.Path(options.validation).read_bytes()))
+
+    runs.monkeypatch.setattr(fit, "fit", fit_that_looks)
+    assert runs.run() == 0
+    writer.join()
+    assert kept == [(str(data / "training"), record)]
 
 
 def test_the_defaults_that_the_sdk_returns_can_be_given_whole_with_one_tuned_by_its_alias(runs):

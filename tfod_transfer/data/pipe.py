@@ -107,6 +107,20 @@ def read_channel(
       DataError: no pipe, an empty one, one whose records are not wrapped, or data that cannot be used.
       OSError: the pipe cannot be read, or its copy cannot be written.
     """
+    path, count = keep_channel(base, store, wait_seconds=wait_seconds)
+    dataset = formats.read_dataset(path, **settings)
+    skipped = sum(finding.reason == "bad_record" and finding.annotation_index is None for finding in dataset.findings)
+    came = f"{count / 1e6:.1f} MB came through the pipe {os.fspath(base)}_0, {skipped} records were skipped"
+    return dataclasses.replace(dataset, description=f"{dataset.description}; {came}")
+
+
+def keep_channel(
+    base: str | os.PathLike[str], store: str | os.PathLike[str], *, wait_seconds: float = WAIT_SECONDS
+) -> tuple[pathlib.Path, int]:
+    """Copies the first epoch of a channel to a folder; returns the file, and how many bytes came.
+
+    Takes and raises what `read_channel` does, but for what the data says.
+    """
     path = pathlib.Path(store) / f"{pathlib.Path(base).name}.rec"
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.part")
@@ -116,10 +130,7 @@ def read_channel(
     with new.open("rb") as file:
         _require_records(file.read(_HEAD), f"{os.fspath(base)}_0")
     new.replace(path)
-    dataset = formats.read_dataset(path, **settings)
-    skipped = sum(finding.reason == "bad_record" and finding.annotation_index is None for finding in dataset.findings)
-    came = f"{count / 1e6:.1f} MB came through the pipe {os.fspath(base)}_0, {skipped} records were skipped"
-    return dataclasses.replace(dataset, description=f"{dataset.description}; {came}")
+    return path, count
 
 
 def _require_records(head: bytes, name: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tfod_transfer import errors
@@ -25,6 +25,7 @@ class Job:
       hyperparameters: what the user gave, by name with `_`; text or typed; without SageMaker's own and empty ones.
       training: folder of the training channel, or None.
       validation: folder of the validation channel, or None.
+      piped: those of the channels' folders that are no folders: the data comes through named pipes, `train_0` for one.
       train_annotation: folder of that channel, which Object Detection has for annotations apart from images, or None.
       validation_annotation: the same.
       model_channel: folder of the model channel, or None.
@@ -44,6 +45,7 @@ class Job:
     checkpoint_dir: str
     hosts: tuple[str, ...]
     current_host: str
+    piped: frozenset[str] = frozenset()
     train_annotation: str | None = None
     validation_annotation: str | None = None
 
@@ -56,16 +58,18 @@ def read_job(argv: Sequence[str], environ: Mapping[str, str]) -> Job:
     """
     base = base_dir(environ)
     resources = _resources(base)
+    pipes = _piped_channels(environ)
     return Job(
         hyperparameters=read_hyperparameters(argv, environ),
-        training=_channel("training", environ) or _channel("train", environ),
-        validation=_channel("validation", environ),
+        training=_channel("training", environ, pipes) or _channel("train", environ, pipes),
+        validation=_channel("validation", environ, pipes),
         model_channel=_channel("model", environ),
         model_dir=environ.get("SM_MODEL_DIR") or str(base / "model"),
         output_data_dir=environ.get("SM_OUTPUT_DATA_DIR") or str(base / "output" / "data"),
         checkpoint_dir=_checkpoint_dir(base),
         hosts=tuple(json.loads(environ.get("SM_HOSTS") or "[]") or resources.get("hosts", ())),
         current_host=environ.get("SM_CURRENT_HOST") or resources.get("current_host", ""),
+        piped=frozenset(str(_channel(name, environ, pipes)) for name in pipes),
         train_annotation=_channel("train_annotation", environ),
         validation_annotation=_channel("validation_annotation", environ),
     )
@@ -153,6 +157,18 @@ def _flags(argv: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _channel(name: str, environ: Mapping[str, str]) -> str | None:
+def _channel(name: str, environ: Mapping[str, str], pipes: Collection[str] = ()) -> str | None:
     folder = base_dir(environ) / "input" / "data" / name
-    return environ.get(f"SM_CHANNEL_{name.upper()}") or (os.fspath(folder) if folder.is_dir() else None)
+    is_there = folder.is_dir() or name in pipes
+    return environ.get(f"SM_CHANNEL_{name.upper()}") or (os.fspath(folder) if is_there else None)
+
+
+def _piped_channels(environ: Mapping[str, str]) -> list[str]:
+    """The channels whose input mode is Pipe."""
+    file = base_dir(environ) / "input" / "config" / "inputdataconfig.json"
+    channels: dict[str, Any] = {}
+    if environ.get("SM_INPUT_DATA_CONFIG"):
+        channels = _json_object(environ["SM_INPUT_DATA_CONFIG"], "SM_INPUT_DATA_CONFIG")
+    elif file.is_file():
+        channels = _json_object(file.read_text(encoding="utf-8"), str(file))
+    return [name for name, each in channels.items() if str(each.get("TrainingInputMode", "")).lower() == "pipe"]

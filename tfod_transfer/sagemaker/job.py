@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -84,20 +86,34 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         os.environ.setdefault(weights.CHANNEL, job.model_channel)
     print(f"model_id:   {model_id} ({origin})")
     print(f"channels:   training {job.training}, validation {job.validation}, model {job.model_channel}", flush=True)
-    fit.fit(
-        fit.FitOptions(
-            model_id=model_id,
-            model_dir=job.model_dir,
-            training=job.training,
-            validation=job.validation,
-            train_annotation=job.train_annotation,
-            validation_annotation=job.validation_annotation,
-            overwrite=True,  # a spot instance that was interrupted leaves its files, and its checkpoints, to the next
-            hyperparameters={"checkpoint_dir": job.checkpoint_dir, **given},
-        )
+    options = fit.FitOptions(
+        model_id=model_id,
+        model_dir=job.model_dir,
+        train_annotation=job.train_annotation,
+        validation_annotation=job.validation_annotation,
+        overwrite=True,  # a spot instance that was interrupted leaves its files, and its checkpoints, to the next
+        hyperparameters={"checkpoint_dir": job.checkpoint_dir, **given},
     )
+    with tempfile.TemporaryDirectory(prefix="tfod_transfer-") as store:
+        training, validation = (_local(channel, job, store) for channel in (job.training, job.validation))
+        fit.fit(dataclasses.replace(options, training=training, validation=validation))
     if cluster.from_environment(os.environ).is_chief:
         report(pathlib.Path(job.model_dir), pathlib.Path(job.output_data_dir))
+
+
+def _local(channel: str | None, job: Job, store: str) -> str | None:
+    """Where a channel's data is; what comes through a pipe is first kept in the folder `store`.
+
+    Raises:
+      DataError: nothing comes, or nothing that can be used.
+    """
+    if channel is None or channel not in job.piped:
+        return channel
+    from tfod_transfer.data import pipe
+
+    file, count = pipe.keep_channel(channel, store)
+    print(f"pipe:       {count / 1e6:.1f} MB came through {channel}_0", flush=True)
+    return str(file)
 
 
 def known_hyperparameters(job: Job, spec: ModelSpec) -> dict[str, Any]:
