@@ -27,7 +27,7 @@ OUTPUTS = {
 }
 _QUANTIZATIONS = {
     None: "none: weights and arithmetic are float32",
-    "float16": "weights are stored as float16; arithmetic is float32",
+    "float16": "weights and other constants are stored as float16; arithmetic is float32",
     "dynamic": "weights are stored as 8-bit integers; convolutions quantise their inputs when they run",
     "int8": "weights and arithmetic of the network are 8-bit integers; resize, box decoding, suppression are float32",
 }

@@ -16,6 +16,7 @@ from onnxruntime import quantization as runtime_quantization
 from tfod_transfer import errors
 from tfod_transfer.targets.calibration import Pixels
 from tfod_transfer.targets.metadata import INPUT, KEY
+from tfod_transfer.targets.portable import OUTSIDE
 from tfod_transfer.targets.quiet import quiet
 
 OPSET = 17
@@ -38,6 +39,7 @@ def convert(
     try:
         with quiet(), tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
             model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+            onnx.checker.check_model(model)  # tf2onnx lets ops stand that ONNX does not have
             if quantization == "float16":
                 _store_as_float16(model)
             elif quantization is not None:
@@ -63,7 +65,7 @@ def _in_integers(
             before, after, op_types_to_quantize=["Conv"], weight_type=runtime_quantization.QuantType.QUInt8
         )
     else:
-        outside = [node.name for node in model.graph.node if node.name.startswith(("preprocessing", "postprocessing"))]
+        outside = [node.name for node in model.graph.node if node.name.startswith(OUTSIDE)]
         runtime_quantization.quantize_static(
             before,
             after,
@@ -93,7 +95,7 @@ def _store_as_float16(model: onnx.ModelProto) -> None:
     casts = []
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size <= _SMALL:
+        if values.dtype != np.float32 or values.size <= _SMALL or tensor.name.startswith(OUTSIDE):
             continue
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}:float16"))

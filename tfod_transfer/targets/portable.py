@@ -12,6 +12,7 @@ from tfod_transfer.targets.metadata import INPUT
 
 #: What is in it, and nothing else, may be quantised to integers.
 NETWORK_SCOPE = "network/"
+OUTSIDE = ("preprocessing/", "postprocessing/")
 
 
 def portable_function(detector: Detector, options: DetectionOptions) -> tf.types.experimental.GenericFunction:
@@ -26,11 +27,11 @@ def portable_function(detector: Detector, options: DetectionOptions) -> tf.types
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name=INPUT)])
     def detect(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.name_scope("preprocessing"):
+        with tf.name_scope(OUTSIDE[0]):
             square, content = resizing.into_square(image, detector.spec)
         with tf.name_scope(NETWORK_SCOPE), detector.execution.changed_to(Execution(tf.float32, constant_weights=True)):
             output = detector(square, training=False)
-        with tf.name_scope("postprocessing"):
+        with tf.name_scope(OUTSIDE[1]):
             return suppression.detect(output, detector.anchors, detector.spec, content, options)
 
     return detect

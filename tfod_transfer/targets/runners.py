@@ -56,10 +56,11 @@ class TfliteRuntime:
 
         with quiet():  # it tells of its delegate
             self._interpreter = tf.lite.Interpreter(model, num_threads=os.cpu_count())
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         details: dict[str, Any] = {each["name"]: each["index"] for each in self._interpreter.get_output_details()}
         self._outputs = {name: details[name] for name in OUTPUTS}
-        self._shape: tuple[int, ...] | None = None
+        self._shape = tuple(self._interpreter.get_input_details()[0]["shape"])
 
     def __call__(self, image: Pixels) -> Answer:
         """See `Runtime`."""

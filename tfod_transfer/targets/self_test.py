@@ -97,9 +97,9 @@ def check(test: ApTest | BoxTest, options: TargetOptions) -> None:
     """
     if abs(test.difference) <= options.allowed:
         return
-    kind = "AP differs" if isinstance(test, ApTest) else "a share of the boxes is missing"
-    advice = "quantise less, or allow it with --tolerance" if options.quantization else "allow it with --tolerance"
-    raise errors.ArtifactError(
-        f"the {options.format} model is not kept: {kind}, {abs(test.difference):.4f}, and at most {options.allowed:g} "
-        f"was expected ({test}); {advice}."
-    )
+    advice = ("quantise less, or " if options.quantization else "") + "let it pass with --tolerance"
+    if isinstance(test, ApTest):
+        what = f"AP differs by {abs(test.difference):.4f}, where at most {options.allowed:g} is let pass"
+    else:
+        what = f"{test.difference:.4f} of the boxes are missing, where at most {options.allowed:g} are let pass"
+    raise errors.ArtifactError(f"the {options.format} model is not kept: {what} ({test}); {advice}.")

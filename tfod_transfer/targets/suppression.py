@@ -14,10 +14,10 @@ from tfod_transfer.modeling import box_coder
 from tfod_transfer.modeling.detector import DetectorOutput
 from tfod_transfer.registry import ModelSpec
 
-CANDIDATES_PER_DETECTION = 10
+CANDIDATES_PER_DETECTION = 20
 # Boxes are compared as far as they lie within this: a box of one class never meets a box of another.
-_LOW, _HIGH = -1.0, 2.0
-_APART = 4.0
+_LOW, _HIGH = -4.0, 5.0
+_APART = 10.0
 
 
 def detect(
@@ -30,8 +30,8 @@ def detect(
     """Decodes, suppresses overlapping boxes of a class, clips to the image and keeps the best.
 
     It differs from `postprocessing.detect` in two ways that AP does not see: the anchors with the highest scores alone
-    compete, where that one goes on if they do not fill all places; and boxes compete as they are within one side of the
-    square around it.
+    compete, where that one goes on if they do not fill all places; and boxes compete as they are within four sides of
+    the square around it.
 
     Args:
       output: of a detector, for one image.
@@ -57,11 +57,12 @@ def detect(
     if options.class_agnostic_nms:
         scores = tf.reduce_max(scores, axis=-1, keepdims=True)
     rivals = int(scores.shape[-1])
-    # Twice as many as wanted: those without area in the image go only now, as in `postprocessing.detect`.
+    # More than are wanted: those without area in the image go only now, as in `postprocessing.detect`.
+    places = min(rivals, 2) * options.max_detections
     chosen, chosen_scores, count = tf.raw_ops.NonMaxSuppressionV5(
         boxes=_apart(boxes, rivals),
         scores=tf.reshape(scores, [-1]),
-        max_output_size=2 * options.max_detections,
+        max_output_size=places,
         iou_threshold=spec.structure.nms_iou if options.nms_iou is None else options.nms_iou,
         score_threshold=options.score_threshold,
         soft_nms_sigma=0.0,
@@ -71,7 +72,7 @@ def detect(
     limits = tf.concat([content, content], axis=0)
     inside = tf.minimum(tf.maximum(tf.gather(boxes, picked), 0.0), limits) / limits
     sides = inside[:, 2:] - inside[:, :2]
-    kept = (tf.range(2 * options.max_detections) < count) & (tf.reduce_min(sides, axis=-1) > 0)
+    kept = (tf.range(places) < count) & (tf.reduce_min(sides, axis=-1) > 0)
     counted = tf.where(kept, chosen_scores, 0.0)
     # The values that top_k itself gives would be quantised: TensorFlow Lite's quantiser knows no name for the op.
     _, order = tf.math.top_k(counted, options.max_detections)
