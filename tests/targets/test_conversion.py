@@ -23,7 +23,7 @@ from tfod_transfer import artifact, errors
 from tfod_transfer.detection_options import DetectionOptions
 from tfod_transfer.modeling.detector import Detector
 from tfod_transfer.modeling.layers import Convolution, LayerSettings
-from tfod_transfer.targets import metadata, onnx_model, portable, runners, tflite_model
+from tfod_transfer.targets import calibration, metadata, onnx_model, portable, runners, tflite_model
 from tfod_transfer.targets.options import MODEL_FILES, TargetOptions
 
 INFO = artifact.ModelInfo(DEMO, 64, True, ("cat", "dog"), (1, 2), detection=DetectionOptions(20, 1e-3))
@@ -159,6 +159,13 @@ def test_image_files_are_detected_or_named(models: Any, target_format: str, tmp_
     few = dataclasses.replace(target, info=dataclasses.replace(INFO, max_pixels=100))
     with pytest.raises(errors.DataError, match=r"a\.png: .*pixels"):
         list(runners.load(few).detect_files([str(path)]))
+
+
+def test_an_image_that_cannot_be_calibrated_on_is_named(function: Any, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    description = metadata.describe(INFO, thin_spec(), TargetOptions("tflite", "int8", calibration="here"))
+    with pytest.raises(errors.DataError, match=r"text\.jpg: this is no image file"):
+        tflite_model.convert(function, "int8", lambda: calibration.pixels([str(tmp_path / "text.jpg")]), description)
 
 
 @pytest.mark.parametrize("target_format", CONVERTERS)

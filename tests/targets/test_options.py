@@ -28,10 +28,11 @@ def test_what_does_not_go_together(given: dict[str, Any], message: str) -> None:
 
 
 def test_the_tolerance_in_force() -> None:
-    assert TargetOptions("tflite", tolerance=0.0).allowed == 0
+    assert TargetOptions("tflite", tolerance=0.0).allowed("bfloat16") == 0
     exact, rough = TargetOptions("tflite", check="d"), TargetOptions("tflite", "int8", calibration="c", check="d")
-    assert exact.allowed < rough.allowed
-    assert TargetOptions("tflite").allowed > exact.allowed
+    assert exact.allowed() < exact.allowed("bfloat16") <= rough.allowed()
+    assert rough.allowed() == rough.allowed("bfloat16")
+    assert TargetOptions("tflite").allowed() > exact.allowed()
 
 
 def test_missing_packages_are_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ def convert(
 
     Raises:
       ArtifactError: tf2onnx cannot convert it, or onnxruntime not quantise it.
+      DataError: an image cannot be decoded.
     """
     try:
         with quiet(), tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
@@ -44,6 +45,8 @@ def convert(
                 _store_as_float16(model)
             elif quantization is not None:
                 model = _in_integers(model, images, pathlib.Path(scratch))
+    except (errors.TransferError, OSError):  # of the images
+        raise
     except Exception as error:  # neither library has errors of its own
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise errors.ArtifactError(f"this model cannot be converted to ONNX: {reason}") from error

@@ -50,12 +50,16 @@ class TargetOptions:
         if self.tolerance is not None and not 0 <= self.tolerance <= 1:
             raise errors.UsageError(f"tolerance: expected a number from 0 to 1, found {self.tolerance!r}.")
 
-    @property
-    def allowed(self) -> float:
-        """The tolerance in force: a difference of AP with `check`, else a share of boxes that are missing."""
+    def allowed(self, precision: str = "float32") -> float:
+        """The tolerance in force: a difference of AP with `check`, else a share of boxes that are missing.
+
+        Args:
+          precision: number format of the SavedModel, which rounds too.
+        """
         if self.tolerance is not None:
             return self.tolerance
-        return (_AP_TOLERANCES if self.check else _MISSING_TOLERANCES)[self.quantization]
+        table = _AP_TOLERANCES if self.check else _MISSING_TOLERANCES
+        return table[self.quantization] if precision == "float32" else max(table["dynamic"], table[self.quantization])
 
 
 def require_packages(target_format: str) -> None:

@@ -89,17 +89,23 @@ def _found(expected: ImageDetections, given: ImageDetections) -> np.ndarray[Any,
     return ((overlaps >= IOU) & same).any(axis=1)
 
 
-def check(test: ApTest | BoxTest, options: TargetOptions) -> None:
+def check(test: ApTest | BoxTest, options: TargetOptions, precision: str = "float32") -> None:
     """Lets a target pass, or not.
+
+    Args:
+      test: how it went.
+      options: of the target.
+      precision: number format of the SavedModel.
 
     Raises:
       ArtifactError: the difference is larger than `options` allow.
     """
-    if abs(test.difference) <= options.allowed:
+    allowed = options.allowed(precision)
+    if abs(test.difference) <= allowed:
         return
     advice = ("quantise less, or " if options.quantization else "") + "let it pass with --tolerance"
     if isinstance(test, ApTest):
-        what = f"AP differs by {abs(test.difference):.4f}, where at most {options.allowed:g} is let pass"
+        what = f"AP differs by {abs(test.difference):.4f}, where at most {allowed:g} is let pass"
     else:
-        what = f"{test.difference:.4f} of the boxes are missing, where at most {options.allowed:g} are let pass"
+        what = f"{test.difference:.4f} of the boxes are missing, where at most {allowed:g} are let pass"
     raise errors.ArtifactError(f"the {options.format} model is not kept: {what} ({test}); {advice}.")

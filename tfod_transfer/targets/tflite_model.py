@@ -38,10 +38,13 @@ def convert(
 
     Raises:
       ArtifactError: TensorFlow Lite cannot convert it.
+      DataError: an image cannot be decoded.
     """
     try:
         with quiet():
             model = _converted(function, quantization, images)
+    except (errors.TransferError, OSError):  # of the images
+        raise
     except Exception as error:  # ConverterError is private, and a converter's defect raises anything
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise errors.ArtifactError(f"TensorFlow Lite cannot convert this model: {reason}") from error

@@ -67,7 +67,7 @@ def write(
         else:
             paths = calibration.spread(chosen, DRAWN_IMAGES) if chosen else _drawn(pathlib.Path(scratch))
             test = self_test.compare_boxes(paths, savedmodel, target)
-    self_test.check(test, options)
+    self_test.check(test, options, source.info.precision)
     for name in _RECORDS:
         if (source.folder / name).is_file():
             shutil.copy2(source.folder / name, folder / name)
