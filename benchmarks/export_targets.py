@@ -3,8 +3,8 @@
     python benchmarks/export_targets.py [--artifact DIR] [--repeats 30]
 
 For each format and quantisation: size, AP on the validation images, and milliseconds from decoded pixels (640 x 480) to
-boxes, wall and processor time, the median of calls that take turns. Without --artifact the model is fitted here first,
-two epochs from the hands checkpoint. int8 is calibrated on 100 of the training images.
+boxes, wall and processor time, on one thread, the median of calls that take turns. Without --artifact the model is
+fitted here first, two epochs from the hands checkpoint. int8 is calibrated on 100 of the training images.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ def main() -> None:
     options = parser.parse_args()
     data = shared("data/bccd")
     cli.quiet_tensorflow()
+    import tensorflow as tf
+
+    # Before anything runs; exporting the targets is slower for it, too.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         source = artifact.load(options.artifact or fitted(data, f"{scratch}/artifact"))
         folders = {
@@ -88,7 +93,7 @@ def report(source: artifact.Artifact, data: pathlib.Path, folders: dict[str, pat
     aps = {}
     for title, folder in folders.items():
         target = metadata.load(folder)
-        runtime = runners.RUNTIMES[target.format](str(target.model_file))
+        runtime = runners.RUNTIMES[target.format](str(target.model_file), threads=1)
         runs[title] = lambda runtime=runtime: runtime(image)
         sizes[title] = target.model_file.stat().st_size
         test = json.loads((folder / metadata.METADATA_FILE).read_text())["self_test"]

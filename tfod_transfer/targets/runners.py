@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -49,13 +48,14 @@ class TargetDetector:
 
 
 class TfliteRuntime:
-    """TensorFlow Lite's interpreter, on all processors."""
+    """TensorFlow Lite's interpreter."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, threads: int = 1) -> None:
+        """Loads a file; further threads wait in a loop, which is slower wherever the processor has other work."""
         import tensorflow as tf
 
         with quiet():  # it tells of its delegate
-            self._interpreter = tf.lite.Interpreter(model, num_threads=os.cpu_count())
+            self._interpreter = tf.lite.Interpreter(model, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         details: dict[str, Any] = {each["name"]: each["index"] for each in self._interpreter.get_output_details()}
@@ -76,10 +76,12 @@ class TfliteRuntime:
 class OnnxRuntime:
     """An onnxruntime session on the CPU."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, threads: int = 0) -> None:
+        """Loads a file; 0 threads are as many as there are processors."""
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
         settings.log_severity_level = 3  # errors; it warns of its own optimisations
         self._session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
