@@ -48,6 +48,7 @@ setuptools.setup(
         "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later releases no longer have
     ],
     extras_require={
+        "onnx": ["onnx>=1.15", "onnxruntime>=1.17", "tf2onnx>=1.16"],
         "serve": ["starlette>=0.40", "uvicorn>=0.30", "prometheus-client>=0.20"],
         "video": ["av>=12"],
     },

@@ -35,6 +35,14 @@ def source(tmp_path: pathlib.Path) -> pathlib.Path:
         (["--class_agnostic_nms", "perhaps"], "invalid choice: 'perhaps'"),
         (["--max_detection", "3"], "Did you mean '--max_detections'"),
         (["--precision", "float16"], "invalid choice: 'float16'"),
+        (["--format", "tflite", "--quantize", "int4"], "--quantize: invalid choice: 'int4'"),
+        (["--format", "tflite", "--quantize", "int8"], "--quantize int8 needs --calibration DATA"),
+        (["--format", "onnx", "--calibration", "data"], "--calibration goes with --quantize int8"),
+        (["--format", "onnx", "--tolerance", "2"], "tolerance: expected a number from 0 to 1, found 2.0"),
+        (["--format", "onnx", "--precision", "bfloat16"], "--precision goes with --format savedmodel"),
+        (["--quantize", "float16"], "--quantize goes with --format tflite or onnx"),
+        (["--check", "data"], "--check goes with --format tflite or onnx"),
+        (["--format", "tflite", "--check", "no_such_folder"], "no_such_folder"),
     ],
 )
 def test_wrong_flags(

@@ -73,6 +73,25 @@ class ModelInfo:
         values = zip(self.class_names, self.category_ids, strict=True)
         return ["N/A", *("N/A" if name is None else key if name == str(key) else name for name, key in values)]
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ModelInfo:
+        """Reverses `to_dict`; what earlier versions did not write has the value that it had with them.
+
+        Raises:
+          ValueError, KeyError, TypeError, UsageError: the record is damaged.
+        """
+        return cls(
+            record["model_name"],
+            int(record["image_size"][0]),
+            bool(record["finetuned"]),
+            tuple(record["class_names"]),
+            tuple(record["category_ids"]),
+            record.get("precision", "float32"),
+            DetectionOptions(**record.get("detection", {})),
+            int(record.get("max_pixels", DEFAULT_MAX_PIXELS)),
+            record.get("algorithm", cls.algorithm),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "model_name": self.model_id,
@@ -127,18 +146,7 @@ def read_info(path: pathlib.Path) -> ModelInfo:
       ArtifactError: it is damaged.
     """
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-        return ModelInfo(
-            info["model_name"],
-            int(info["image_size"][0]),
-            bool(info["finetuned"]),
-            tuple(info["class_names"]),
-            tuple(info["category_ids"]),
-            info.get("precision", "float32"),
-            DetectionOptions(**info.get("detection", {})),
-            int(info.get("max_pixels", DEFAULT_MAX_PIXELS)),
-            info.get("algorithm", ModelInfo.algorithm),
-        )
+        return ModelInfo.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, errors.UsageError) as error:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None
 

@@ -1,5 +1,6 @@
-"""Measures an artifact on a data set: `python -m tfod_transfer.evaluate ARTIFACT DATA --output_dir DIR`.
+"""Measures an exported model on a data set: `python -m tfod_transfer.evaluate MODEL DATA --output_dir DIR`.
 
+MODEL is an artifact (the --model_dir of a finished fit), or the folder of a TensorFlow Lite or ONNX model.
 Writes metrics.json, report.html and model_card.md.
 """
 
@@ -13,8 +14,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfod_transfer import artifact, cli, errors, execution, plans, registry
+from tfod_transfer import artifact, cli, errors, plans, registry
 from tfod_transfer.hyperparameters import Hyperparameters
+from tfod_transfer.serving import runnable
+from tfod_transfer.serving.runnable import Exported
 
 if TYPE_CHECKING:
     from tfod_transfer.data.dataset import DetectionDataset
@@ -23,11 +26,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Reads the data, runs the SavedModel on every image, prints and writes COCO metrics."""
+    """Reads the data, runs the model on every image, prints and writes COCO metrics."""
     options = _parser().parse_args(argv)
-    model = artifact.load(options.artifact)
-    for line in execution.cautions(model.info.precision, execution.processor_of_this_machine()):
-        print(line, file=sys.stderr)
+    model = runnable.exported(options.model)
     for line in model.info.detection.cautions():
         print(line, file=sys.stderr)
 
@@ -44,11 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from tfod_transfer.evaluation import model_card, report, report_page
     from tfod_transfer.evaluation.coco_metrics import concatenate
-    from tfod_transfer.serving.loaded import LoadedDetector
 
     started = time.monotonic()
-    detector = LoadedDetector(model.saved_model)
-    detections = concatenate(list(detector.detect_files(dataset.image_paths)))
+    detections = concatenate(list(model.load().detect_files(dataset.image_paths)))
     content = _content(model, dataset, detections, started)
     print(report.metrics_table(content.assessment.metrics))
     output = pathlib.Path(options.output_dir)
@@ -59,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"wrote {output / 'metrics.json'}, {page} and {card}")
 
 
-def _content(
-    model: artifact.Artifact, dataset: DetectionDataset, detections: ImageDetections, started: float
-) -> ReportContent:
+def _content(model: Exported, dataset: DetectionDataset, detections: ImageDetections, started: float) -> ReportContent:
     """What the report tells: what was measured here, and what the artifact says of how it was made."""
     from tfod_transfer.data import validation
     from tfod_transfer.evaluation import environment
@@ -83,6 +80,7 @@ def _content(
             **environment.describe(),
             "precision": model.info.precision,
             "detections": str(model.info.detection),
+            **({"target": model.target} if model.target else {}),
         },
         created=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         license=spec.license if spec else None,
@@ -94,7 +92,7 @@ def _content(
     )
 
 
-def _record(model: artifact.Artifact, name: str) -> dict[str, Any] | None:
+def _record(model: Exported, name: str) -> dict[str, Any] | None:
     """A JSON file of the artifact; None for one that it does not have.
 
     Raises:
@@ -120,7 +118,7 @@ def _spec(model_id: str) -> registry.ModelSpec | None:
 
 def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.evaluate", description=__doc__)
-    parser.add_argument("artifact", metavar="ARTIFACT", help="the --model_dir of a finished fit")
+    parser.add_argument("model", metavar="MODEL", help="the --model_dir of a finished fit, or what export made of it")
     parser.add_argument("data", metavar="DATA", help="folder or annotation file of a data set, in any format")
     parser.add_argument(
         "--output_dir", required=True, metavar="DIR", help="where metrics.json, report.html and model_card.md go"

@@ -1,6 +1,7 @@
 """Runs a model on images: `python -m tfod_transfer.predict MODEL IMAGES… --output_dir DIR`.
 
-MODEL is an artifact (the --model_dir of a finished fit), or the model_id of a model that can only be run.
+MODEL is an artifact (the --model_dir of a finished fit), a TensorFlow Lite or ONNX model that `export` made of
+one (its folder), or the model_id of a model that can only be run.
 IMAGES are files, folders, patterns ('photographs/**/*.jpg', quoted), videos and addresses (s3://bucket/prefix).
 Writes predictions.jsonl, one line an image (or predictions.json, COCO's results), and one drawn picture an image.
 """

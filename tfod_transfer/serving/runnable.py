@@ -1,4 +1,7 @@
-"""What `predict` runs: an artifact, or a finished model under its model_id. TensorFlow is imported on loading."""
+"""What `predict` and `evaluate` run: an artifact, a target made of one, or a finished model under its model_id.
+
+TensorFlow is imported on loading.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tfod_transfer import artifact, errors, execution, registry, saved_models
+from tfod_transfer.artifact import ModelInfo
+from tfod_transfer.targets import metadata
 
 if TYPE_CHECKING:
     from tfod_transfer.evaluation.coco_metrics import ImageDetections
@@ -38,11 +43,46 @@ class Runnable:
     algorithm: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What an export left: an artifact, or a target for another runtime.
+
+    Attributes:
+      folder: where it lies.
+      info: what it says of itself.
+      target: format and quantisation of a target; None for an artifact.
+      load: loads the model.
+    """
+
+    folder: pathlib.Path
+    info: ModelInfo
+    target: str | None
+    load: Callable[[], Detector]
+
+
+def exported(folder: str) -> Exported:
+    """Finds an artifact or a target without loading it.
+
+    Raises:
+      ArtifactError: it is neither, or damaged.
+    """
+    if not metadata.is_target(folder):
+        return _artifact(artifact.load(folder))
+    target = metadata.load(folder)
+
+    def load() -> Detector:
+        from tfod_transfer.targets import runners
+
+        return runners.load(target)
+
+    return Exported(target.folder, target.info, str(target), load)
+
+
 def find(model: str, pretrained: str | None = None) -> Runnable:
     """Finds a model without loading it.
 
     Args:
-      model: an artifact's folder, or the model_id of a model that can only be run.
+      model: the folder of an artifact or a target, or the model_id of a model that can only be run.
       pretrained: where the SavedModel of a model_id is, instead of in the cache or on TensorFlow Hub.
 
     Raises:
@@ -61,13 +101,13 @@ def find(model: str, pretrained: str | None = None) -> Runnable:
             "--epochs 0 --model_dir DIR` exports it as it is; then predict with DIR."
         )
     try:
-        found = artifact.load(model)
+        found = exported(model)
     except errors.ArtifactError as error:
         raise errors.ArtifactError(f"{error}{errors.did_you_mean(model, known.saved_models)}") from None
-    return _artifact(found)
+    return Runnable(found.info.labels, found.info.category_ids, found.load, found.info.algorithm)
 
 
-def _artifact(found: artifact.Artifact) -> Runnable:
+def _artifact(found: artifact.Artifact) -> Exported:
     def load() -> Detector:
         for line in execution.cautions(found.info.precision, execution.processor_of_this_machine()):
             print(line, file=sys.stderr)
@@ -75,7 +115,7 @@ def _artifact(found: artifact.Artifact) -> Runnable:
 
         return LoadedDetector(found.saved_model)
 
-    return Runnable(found.info.labels, found.info.category_ids, load, found.info.algorithm)
+    return Exported(found.folder, found.info, None, load)
 
 
 def _saved_model(spec: registry.SavedModelSpec, pretrained: str | None) -> Runnable:

@@ -87,5 +87,6 @@ class FeaturePyramid(Block):
 def upsample(x: tf.Tensor) -> tf.Tensor:
     """Repeats each row and column: [B, H, W, C] -> [B, 2H, 2W, C]."""
     shape = tf.shape(x)
-    x = tf.tile(x[:, :, tf.newaxis, :, tf.newaxis], [1, 1, 2, 1, 2, 1])
+    # TensorFlow Lite has no slices of six dimensions, which `tf.newaxis` would be here.
+    x = tf.tile(tf.expand_dims(tf.expand_dims(x, 2), 4), [1, 1, 2, 1, 2, 1])
     return tf.reshape(x, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
