@@ -44,6 +44,7 @@ def file_names(dataset: DetectionDataset, *, flat: bool = False, unique_stems: b
     folders = [os.path.dirname(os.path.abspath(each.path)) for each in parsed if not each.segments]
     shared = os.path.commonpath(folders) if folders else ""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     names = []
     for address, each in zip(dataset.image_paths, parsed, strict=True):
         name = each.name if each.segments else os.path.relpath(os.path.abspath(each.path), shared)
@@ -52,10 +53,11 @@ def file_names(dataset: DetectionDataset, *, flat: bool = False, unique_stems: b
         if suffix.lower() not in (".jpg", ".jpeg", ".png"):
             with addresses.open_image(address) as file:
                 stem, suffix = stem + suffix, _SUFFIXES.get(image_files.sniff(file.read(16)) or "", "")
-        number, unique = 2, stem
-        while (unique if unique_stems else unique + suffix).casefold() in taken:
-            unique, number = f"{stem}_{number}", number + 1
-        taken.add((unique if unique_stems else unique + suffix).casefold())
+        unique = stem
+        while (key := (unique if unique_stems else unique + suffix).casefold()) in taken:
+            numbers[stem] = numbers.get(stem, 1) + 1
+            unique = f"{stem}_{numbers[stem]}"
+        taken.add(key)
         names.append(unique + suffix)
     return names
 
