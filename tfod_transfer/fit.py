@@ -212,7 +212,12 @@ def _parser() -> cli.ArgumentParser:
     parser = cli.ArgumentParser(prog="python -m tfod_transfer.fit", description=__doc__)
     add = parser.add_argument
     add("--model_id", metavar="ID", help="registry model; `python -m tfod_transfer.models` lists them")
-    add("--training", "--train", metavar="DIR", help="folder with images/ and annotations.json")
+    add(
+        "--training",
+        "--train",
+        metavar="DIR",
+        help="data set in any format of docs/formats.md",
+    )
     add("--validation", metavar="DIR", help="the same for validation [default: a share of the training images]")
     add("--train_annotation", metavar="DIR", help="the training annotations, where they are not with the images")
     add("--validation_annotation", metavar="DIR", help="the same of the validation images")

@@ -6,7 +6,7 @@ import json
 import pathlib
 
 import pytest
-from conftest import Bucket
+from buckets import Bucket
 from running import Command, Done
 
 pytestmark = pytest.mark.acceptance
