@@ -15,7 +15,7 @@ from served import started
 
 
 def fit(folder: pathlib.Path, channels: dict[str, pathlib.Path], **hyperparameters: object) -> pathlib.Path:
-    """Runs a training job; returns its model.tar.gz."""
+    """Runs a training job; returns its model.tar.gz, beside which its log is `log`."""
     values = {name: str(value) for name, value in hyperparameters.items()}
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SM_")}
     environ |= {f"SM_CHANNEL_{name.upper()}": str(path) for name, path in channels.items()}
@@ -35,6 +35,7 @@ def fit(folder: pathlib.Path, channels: dict[str, pathlib.Path], **hyperparamete
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    (folder / "log").write_text(done.stdout)
     archive = folder / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         for path in (folder / "model").iterdir():
