@@ -124,7 +124,7 @@ def test_int8_ends_where_boxes_are_decoded(models: Any) -> None:
             is_network = tensor.name.decode().startswith(portable.NETWORK_SCOPE)
             ops[is_network, in_integers].add(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex))
     assert not ops[True, False]
-    assert ops[False, True] == {"QUANTIZE", "STRIDED_SLICE"}  # on the way in; and leaving the background out
+    assert {"QUANTIZE"} <= ops[False, True] <= {"QUANTIZE", "STRIDED_SLICE"}  # leaving the background out
     assert {"MUL", "EXP", "NON_MAX_SUPPRESSION_V5"} <= ops[False, False]
 
 

@@ -12,6 +12,7 @@ from small_backbone import thin_spec
 from tfod_transfer.detection_options import DetectionOptions
 from tfod_transfer.modeling import postprocessing
 from tfod_transfer.modeling.detector import DetectorOutput
+from tfod_transfer.registry import ModelSpec
 from tfod_transfer.targets import suppression
 
 SPEC = thin_spec()
@@ -35,6 +36,9 @@ def made_output(num_classes: int) -> DetectorOutput:
     return DetectorOutput(tf.constant(encodings), tf.constant(logits))
 
 
+SOFTMAX = thin_spec(classification="softmax", nms_topk=200)
+
+
 @pytest.mark.parametrize(
     ("num_classes", "content", "options"),
     [
@@ -45,16 +49,18 @@ def made_output(num_classes: int) -> DetectorOutput:
         pytest.param(3, (1.0, 0.4), DetectionOptions(max_detections=7), id="padding at the right, few boxes"),
         pytest.param(5, (1.0, 1.0), DetectionOptions(class_agnostic_nms=True), id="rivals of any class"),
         pytest.param(3, (1.0, 1.0), DetectionOptions(nms_iou=0.1, score_threshold=0.6), id="thresholds"),
+        pytest.param(4, (1.0, 1.0), DetectionOptions(nms_topk=50), id="few that compete where that is limited"),
         pytest.param(3, (1.0, 1.0), DetectionOptions(score_threshold=0.9999), id="next to nothing"),
     ],
 )
+@pytest.mark.parametrize("spec", [SPEC, SOFTMAX], ids=["sigmoid", "softmax"])
 def test_it_finds_what_the_savedmodel_finds(
-    num_classes: int, content: tuple[float, float], options: DetectionOptions
+    num_classes: int, content: tuple[float, float], options: DetectionOptions, spec: ModelSpec
 ) -> None:
     output = made_output(num_classes)
     windows = tf.constant([[0.0, 0.0, *content]])
-    expected = postprocessing.detect(output, ANCHORS, SPEC, windows=windows, **options.to_dict())
-    found = suppression.detect(output, ANCHORS, SPEC, tf.constant(content), options)
+    expected = postprocessing.detect(output, ANCHORS, spec, windows=windows, **options.to_dict())
+    found = suppression.detect(output, ANCHORS, spec, tf.constant(content), options)
     np.testing.assert_allclose(found["num_detections"], expected.num_detections)
     np.testing.assert_allclose(found["detection_scores"], expected.scores, atol=1e-6)
     np.testing.assert_allclose(found["detection_boxes"], expected.boxes, atol=1e-5)
