@@ -17,8 +17,8 @@ ROOT = pathlib.Path(libraries.__file__).resolve().parents[2]
 EVERYTHING = {**libraries.MODULES, **libraries.BENEATH}
 # Those of every TensorFlow, and those that a container has to bring: they depend on TensorFlow itself.
 WITH_TENSORFLOW = {"h5py", "numpy", "tensorflow", "tf_keras"}
-# Of the extra `serve`: a training job has no server.
-SERVERS = {"prometheus_client", "starlette", "uvicorn"}
+# Of the extras `serve`, `onnx` and `video`: a training job needs none of them.
+EXTRAS = {"prometheus_client", "starlette", "uvicorn", "onnx", "onnxruntime", "tf2onnx", "av"}
 
 
 def imported_libraries():
@@ -33,7 +33,7 @@ def imported_libraries():
 
 def test_every_library_that_the_package_imports_is_provided_for():
     foreign = set(imported_libraries()) - set(sys.stdlib_module_names) - {"tfod_transfer"}
-    assert foreign - WITH_TENSORFLOW - SERVERS == set(libraries.MODULES)
+    assert foreign - WITH_TENSORFLOW - EXTRAS == set(libraries.MODULES)
 
 
 def test_the_lock_holds_one_hashed_release_of_each_for_all_pythons():
