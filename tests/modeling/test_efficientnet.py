@@ -61,6 +61,7 @@ def ours(theirs: Any) -> efficientnet.EfficientNet:
     return network
 
 
+@pytest.mark.golden
 def test_maps_are_those_of_model_garden(theirs: Any, ours: efficientnet.EfficientNet) -> None:
     outputs = {layer.name: layer.output for layer in theirs.layers}
     expected = tf_keras.Model(theirs.input, [outputs[name] for name in TAPS])(IMAGES)

@@ -43,6 +43,7 @@ APPLICATIONS = {
 }
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("model_id", APPLICATIONS)
 def test_features_are_those_of_the_application(model_id: str, tmp_path: pathlib.Path) -> None:
     application, names, whole = APPLICATIONS[model_id]

@@ -33,12 +33,10 @@ def answers(folder: pathlib.Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.out")}
 
 
-@pytest.mark.parametrize("prefix", ["", "file://"], ids=["folder", "address"])
 def test_each_file_has_its_answer_and_none_is_asked_twice(
     demo_artifact: Artifact,
     images: pathlib.Path,
     tmp_path: pathlib.Path,
-    prefix: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -46,7 +44,7 @@ def test_each_file_has_its_answer_and_none_is_asked_twice(
     original = ServedModel.__call__
     monkeypatch.setattr(ServedModel, "__call__", lambda self, batch: asked.append(len(batch)) or original(self, batch))
     out = tmp_path / "out"
-    command = (demo_artifact.folder, f"{prefix}{images}", "--output_dir", f"{prefix}{out}", "--batch_size", 2)
+    command = (demo_artifact.folder, images, "--output_dir", out, "--batch_size", 2)
     command += ("--accept", "application/json;verbose;n_predictions=3")
     assert run(*command) == 0
     assert asked == [2, 1]

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.golden  # two devices are held to the numbers of one, in a process of their own
+
 SCRIPT = pathlib.Path(__file__).resolve().with_name("two_devices.py")
 ROOT = SCRIPT.parents[2]
 

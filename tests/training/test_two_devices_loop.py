@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.golden  # two devices are held to the numbers of one, in a process of their own
+
 SCRIPT = pathlib.Path(__file__).with_name("two_devices_loop.py")
 # Of batches of 4: the second device has nothing but padding; one image too few, as many as fit, and one too many.
 COUNTS = (1, 3, 4, 5)
