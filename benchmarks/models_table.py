@@ -50,9 +50,7 @@ def main() -> None:
         print(json.dumps(FIGURES[arguments.figure](models.get(arguments.model_id[0]), *arguments.options)))
         return
     results = json.loads(arguments.results.read_text()) if arguments.results and arguments.results.exists() else {}
-    specs = [
-        spec for spec in models if spec.checkpoint.url and spec.model_id in (arguments.model_id or models.model_ids())
-    ]
+    specs = [spec for spec in models if spec.coco_map and spec.model_id in (arguments.model_id or models.model_ids())]
     print(f"on {execution.processor_of_this_machine().name}", flush=True)
     names = "model_id | input | parameters | COCO mAP (published) | parity | GFLOP | CPU ms (outside the network) | "
     print(f"| {names}step GB float32 | step GB bfloat16 |")

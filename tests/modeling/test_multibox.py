@@ -237,3 +237,11 @@ def test_models_of_the_zoo_keep_their_input_and_their_suppression() -> None:
         spec.adapted(input_size=512)
     with pytest.raises(errors.RegistryError, match="no nms_topk"):
         spec.adapted(nms_topk=400)
+
+
+def test_scores_of_slots_are_shares_where_classes_exclude_each_other() -> None:
+    logits = tf.constant([[2.0, -1.0, 0.5]])
+    shares = postprocessing.slot_scores(logits, spec_of(VGG)).numpy()
+    np.testing.assert_allclose(shares, slow_multibox.softmax(logits.numpy()), rtol=1e-6)
+    zoo = registry.load_registry().get("tensorflow-od1-ssd-mobilenet-v2-fpnlite-320x320-coco17-tpu-8")
+    np.testing.assert_array_equal(postprocessing.slot_scores(logits, zoo), tf.sigmoid(logits))

@@ -36,6 +36,11 @@ class Detections(NamedTuple):
     anchors: tf.Tensor | None = None
 
 
+def slot_scores(class_logits: tf.Tensor, spec: ModelSpec) -> tf.Tensor:
+    """What the class logits [..., slots] of a model say as scores from 0 to 1, background included where it is one."""
+    return tf.nn.softmax(class_logits) if spec.structure.classification == "softmax" else tf.sigmoid(class_logits)
+
+
 def detect(
     output: DetectorOutput,
     anchors: npt.NDArray[np.float32],

@@ -101,7 +101,7 @@ class ServingModule(tf.Module):
         squares, windows = self._resized(input_tensor)
         output = DetectorOutput(*self._network(squares))
         found = self._detect(output, windows, with_anchors=True)
-        raw_scores = tf.sigmoid(output.class_logits)
+        raw_scores = postprocessing.slot_scores(output.class_logits, detector.spec)
         present = (found.scores > 0)[..., tf.newaxis]
         return {
             "detection_anchor_indices": tf.cast(found.anchors, tf.float32),
