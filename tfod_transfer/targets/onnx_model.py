@@ -13,11 +13,10 @@ import onnx
 import tf2onnx
 from onnxruntime import quantization as runtime_quantization
 
-from tfod_transfer import errors
 from tfod_transfer.targets.calibration import Pixels
 from tfod_transfer.targets.metadata import INPUT, KEY
 from tfod_transfer.targets.portable import OUTSIDE
-from tfod_transfer.targets.quiet import quiet
+from tfod_transfer.targets.quiet import converting
 
 OPSET = 17
 # What is worth computing in 8 bits; other ops of a network follow their inputs.
@@ -37,19 +36,16 @@ def convert(
       ArtifactError: tf2onnx cannot convert it, or onnxruntime not quantise it.
       DataError: an image cannot be decoded.
     """
-    try:
-        with quiet(), tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch:
-            model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-            onnx.checker.check_model(model)  # tf2onnx lets ops stand that ONNX does not have
-            if quantization == "float16":
-                _store_as_float16(model)
-            elif quantization is not None:
-                model = _in_integers(model, images, pathlib.Path(scratch))
-    except (errors.TransferError, OSError):  # of the images
-        raise
-    except Exception as error:  # neither library has errors of its own
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise errors.ArtifactError(f"this model cannot be converted to ONNX: {reason}") from error
+    with (
+        converting("this model cannot be converted to ONNX"),
+        tempfile.TemporaryDirectory(prefix="tfod_transfer-") as scratch,
+    ):
+        model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+        onnx.checker.check_model(model)  # tf2onnx lets ops stand that ONNX does not have
+        if quantization == "float16":
+            _store_as_float16(model)
+        elif quantization is not None:
+            model = _in_integers(model, images, pathlib.Path(scratch))
     properties = {KEY: json.dumps(description, ensure_ascii=False), "labels": "\n".join(description["labels"])}
     onnx.helper.set_model_props(model, properties)
     content: bytes = model.SerializeToString()

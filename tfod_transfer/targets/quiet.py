@@ -1,4 +1,4 @@
-"""Converters talk much and past Python; what goes wrong they raise besides."""
+"""Converters talk much and past Python, and raise anything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+
+from tfod_transfer import errors
 
 
 @contextlib.contextmanager
@@ -33,3 +35,24 @@ def quiet() -> Iterator[None]:
             os.dup2(copy, number)
             os.close(copy)
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def converting(failure: str) -> Iterator[None]:
+    """A quiet block in which a converter works; what it raises becomes one sentence.
+
+    Args:
+      failure: what to say that cannot be done, before the converter's reason.
+
+    Raises:
+      ArtifactError: the converter failed, with whatever exception.
+      TransferError, OSError: as they are: of the images that it was given.
+    """
+    try:
+        with quiet():
+            yield
+    except (errors.TransferError, OSError):
+        raise
+    except Exception as error:  # converters have no errors of their own, or private ones
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise errors.ArtifactError(f"{failure}: {reason}") from error

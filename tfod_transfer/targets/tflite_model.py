@@ -13,11 +13,10 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tfod_transfer import errors
 from tfod_transfer.targets.calibration import Pixels
 from tfod_transfer.targets.metadata import INPUT, KEY, OUTPUTS
 from tfod_transfer.targets.portable import NETWORK_SCOPE
-from tfod_transfer.targets.quiet import quiet
+from tfod_transfer.targets.quiet import converting
 
 SIGNATURE = "serving_default"
 
@@ -40,14 +39,8 @@ def convert(
       ArtifactError: TensorFlow Lite cannot convert it.
       DataError: an image cannot be decoded.
     """
-    try:
-        with quiet():
-            model = _converted(function, quantization, images)
-    except (errors.TransferError, OSError):  # of the images
-        raise
-    except Exception as error:  # ConverterError is private, and a converter's defect raises anything
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise errors.ArtifactError(f"TensorFlow Lite cannot convert this model: {reason}") from error
+    with converting("TensorFlow Lite cannot convert this model"):
+        model = _converted(function, quantization, images)
     return _described(model, description)
 
 
