@@ -7,7 +7,6 @@ endpoint. The same command goes on where it was stopped: what has an answer is n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pathlib
 import signal
@@ -16,13 +15,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfod_transfer import artifact, cli, errors, execution, file_trees
+from tfod_transfer import artifact, authenticity, cli, errors, execution, file_trees
 from tfod_transfer.file_trees import FileTree
 from tfod_transfer.remote_files import RemoteFiles
 from tfod_transfer.serving import inference
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    pass
 
 SUFFIX = ".out"
 RECORD = "transform.json"
@@ -71,38 +70,29 @@ def _answer(
     from tfod_transfer.serving.server.model import ServedModel
 
     served = ServedModel(model.saved_model)
+    accept, labels = inference.parse_accept(options.accept), model.info.label_values
     bad = 0
     interval = 0.1 if sys.stderr.isatty() else 30.0
     with tqdm(total=before + len(names), initial=before, unit=" images", mininterval=interval, file=sys.stderr) as bar:
         for batch in _batches(names, options.batch_size):
             for name, row in zip(batch, served([source.read(name) for name in batch]), strict=True):
-                bad += not _write(target, name, row, model, options, bar)
+                try:
+                    answer = inference.answer_of(model.info.algorithm, row, accept, labels)
+                except inference.BadImageError as error:
+                    bar.clear()
+                    print(f"error: {name}: {error}", file=sys.stderr)
+                    bad += 1
+                    continue
+                target.write(name + SUFFIX, json.dumps(answer, ensure_ascii=False).encode())
             bar.update(len(batch))
     return bad
 
 
-def _write(
-    target: FileTree, name: str, row: dict[str, Any], model: artifact.Artifact, options: Any, bar: tqdm[Any]
-) -> bool:
-    """Writes one answer; says why there is none and returns False."""
-    accept = inference.parse_accept(options.accept)
-    try:
-        answer = inference.answer_of(model.info.algorithm, row, accept, model.info.label_values)
-    except inference.BadImageError as error:
-        bar.clear()
-        print(f"error: {name}: {error}", file=sys.stderr)
-        return False
-    target.write(name + SUFFIX, json.dumps(answer, ensure_ascii=False).encode())
-    return True
-
-
 def _keep_record(target: FileTree, names: Iterable[str], model: artifact.Artifact, options: Any) -> None:
     """Writes beside the answers what they are of, and makes sure that those which are there are of the same."""
-    digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(model.saved_model).rglob("*")):
-        if path.name.startswith(("saved_model.", "variables.")):
-            digest.update(path.read_bytes())
-    record = {"model": digest.hexdigest(), "model_id": model.info.model_id, "accept": options.accept}
+    files = sorted(pathlib.Path(model.saved_model).rglob("*"))
+    digests = [authenticity.file_sha256(path) for path in files if path.name.startswith(("saved_model.", "variables."))]
+    record = {"model": " ".join(digests), "model_id": model.info.model_id, "accept": options.accept}
     if RECORD not in names:
         if any(name.endswith(SUFFIX) for name in names):
             raise errors.UsageError(
