@@ -116,8 +116,8 @@ class Hyperparameters:
     )
     random_rotation90: bool = hyperparameter(
         False,
-        "augmented images are also turned by 0, 90, 180 or 270 degrees, each equally often: for photographs that have "
-        "no up and down, as from a microscope or from above",
+        "augmented images are also turned by 0, 90, 180 or 270 degrees, each equally often (what the model stretches: "
+        "by 0 or 180): for photographs that have no up and down, as from a microscope or from above",
     )
     sampling: str = hyperparameter(
         "uniform",

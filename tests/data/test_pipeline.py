@@ -53,6 +53,29 @@ def test_training_batches(dataset: DetectionDataset, spec: registry.ModelSpec, a
         assert not boxes[~is_box].any()
 
 
+@pytest.mark.parametrize(
+    ("spec", "shape", "expected"),
+    [(SPEC, (40, 80), False), (SPEC, (60, 60), True), (PADDED, (40, 80), True)],
+    ids=["stretched", "square", "in proportion"],
+)
+def test_a_photograph_is_turned_sideways_only_where_that_keeps_its_proportions(
+    tmp_path: pathlib.Path, spec: registry.ModelSpec, shape: tuple[int, int], expected: bool
+) -> None:
+    dataset = seven_images.write(tmp_path).select([0])
+    pixels = np.zeros((*shape, 3), np.uint8)
+    pixels[:: shape[0] // 8] = 255  # lines from left to right
+    Image.fromarray(pixels).save(tmp_path / "lines.png")
+    paths, sizes = [str(tmp_path / "lines.png")], np.array([shape], np.int32)
+    dataset = dataclasses.replace(dataset, image_paths=paths, sizes=sizes)
+    pipeline = pipeline_of(dataset, spec, batch_size=1, random_rotation90=True)
+    is_sideways = []
+    for batch in taken(pipeline.train_batches(), 24):
+        middle = batch["images"][0, 4:12, 4:12].astype(float)
+        is_sideways.append(np.abs(np.diff(middle, axis=1)).sum() > np.abs(np.diff(middle, axis=0)).sum())
+    assert any(is_sideways) == expected
+    assert not all(is_sideways)
+
+
 @both_resizers
 def test_a_step_is_traced_once_for_all_batches(dataset: DetectionDataset, spec: registry.ModelSpec) -> None:
     pipeline = pipeline_of(dataset, spec)

@@ -31,13 +31,14 @@ class Photograph(NamedTuple):
     original_size: tf.Tensor
 
 
-def turn(photograph: Photograph, seed: tf.Tensor, input_size: int) -> Photograph:
+def turn(photograph: Photograph, seed: tf.Tensor, input_size: int, *, sideways: tf.Tensor | bool = True) -> Photograph:
     """Exchanges rows and columns of half of the photographs, and turns half of all upside down.
 
-    Mirrored half of the times as well, a photograph is seen in each of its eight orientations equally often.
+    Mirrored half of the times as well, a photograph is seen in each of its eight orientations equally often; in the
+    four that keep its shape where it may not be turned `sideways`.
     """
     transposed, upside_down = tf.unstack(tf.random.stateless_uniform([2], seed) < 0.5)
-    photograph = tf.cond(transposed, lambda: transpose(photograph), lambda: photograph)
+    photograph = tf.cond(transposed & sideways, lambda: transpose(photograph), lambda: photograph)
     example = tf.cond(upside_down, lambda: flip_vertically(*photograph, input_size), lambda: photograph.example)
     return Photograph(example, photograph.original_size)
 

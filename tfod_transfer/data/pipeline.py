@@ -238,7 +238,9 @@ class InputPipeline:
         photograph = Photograph(Example(source.image(row)[:height, :width], *self._ground_truth(row)), size)
         if self._hyperparameters.random_rotation90:
             turn_seed = tf.random.experimental.stateless_fold_in(seed, _TURN)
-            photograph = geometry.turn(photograph, turn_seed, self._spec.input_size)
+            # Sideways, what the model stretches would be stretched the other way than in evaluation.
+            sideways = resize.keeps_proportions(size, self._spec)
+            photograph = geometry.turn(photograph, turn_seed, self._spec.input_size, sideways=sideways)
         return photograph
 
     def _example(self, source: Source, row: tf.Tensor) -> Example:

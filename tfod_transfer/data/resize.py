@@ -13,6 +13,8 @@ import tensorflow as tf
 from tfod_transfer.data import normalization
 from tfod_transfer.registry import ModelSpec
 
+_NEARLY_SQUARE = 1.1  # longer side by shorter
+
 
 def resize(image: tf.Tensor, spec: ModelSpec) -> tf.Tensor:
     """Resizes raw RGB, uint8 or float32 [H, W, 3], to the model's float32 [S, S, 3], still 0..255.
@@ -46,6 +48,12 @@ def windows(original_size: tf.Tensor, spec: ModelSpec) -> tf.Tensor:
 def into_square(boxes: tf.Tensor, original_size: tf.Tensor, spec: ModelSpec) -> tf.Tensor:
     """Makes boxes [n, 4] of a photograph of int32 [2] (height, width) relative to the model's square."""
     return boxes * tf.tile(windows(original_size, spec)[2:], [2])
+
+
+def keeps_proportions(original_size: tf.Tensor, spec: ModelSpec) -> tf.Tensor:
+    """Whether the model sees photographs of int32 [2] (height, width) in their own proportions, to a tenth or so."""
+    sides = tf.cast(original_size, tf.float32)
+    return tf.constant(spec.resizer != "fixed") | (tf.reduce_max(sides) <= _NEARLY_SQUARE * tf.reduce_min(sides))
 
 
 def stretch(image: tf.Tensor, size: tf.Tensor | Sequence[int]) -> tf.Tensor:
