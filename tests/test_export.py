@@ -102,13 +102,15 @@ def test_damaged_options_are_told(source: pathlib.Path, detection: object) -> No
 
 def test_training_on_from_it_says_what_is_left_behind(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
     checkpoint = source / artifact.CHECKPOINT_FOLDER
-    assert artifact.left_behind(checkpoint) == artifact.left_behind(tmp_path / "elsewhere" / "checkpoint") == []
+    assert artifact.info_beside(checkpoint) == artifact.load(source).info
+    assert artifact.info_beside(tmp_path / "elsewhere" / "checkpoint") is None
+    assert artifact.left_behind(artifact.load(source).info) == artifact.left_behind(None) == []
     info = dataclasses.replace(artifact.load(source).info, detection=DetectionOptions(max_detections=20))
     artifact.write_info(source, info)
-    [line] = artifact.left_behind(checkpoint)
+    [line] = artifact.left_behind(info)
     assert "at most 20 boxes" in line
     (source / artifact.INFO_FILE).write_text('{"model_name": "of another program"}')
-    assert artifact.left_behind(checkpoint) == []
+    assert artifact.info_beside(checkpoint) is None
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,14 @@ def test_the_input_and_the_suppression_are_the_models() -> None:
     assert (spec.structure.nms_iou, spec.structure.nms_topk, spec.detection.max_detections) == (0.3, 50, 50)
 
 
+def test_the_anchors_are_those_asked_for_or_those_that_the_weights_know(tmp_path: pathlib.Path) -> None:
+    artifact.write_info(tmp_path, artifact.ModelInfo(ZOO, 320, True, ("a",), (1,), anchor_scale=3.0))
+    earlier = artifact.info_beside(tmp_path / "checkpoint")
+    for given, info, expected in (({}, None, 4), ({}, earlier, 3), ({"anchor_scale": 2}, earlier, 2)):
+        plan = plans.plan(load_registry(), ZOO, given)
+        assert plans.with_anchors_of(info, plan.spec, plan.settings).structure.anchor_scale == expected
+
+
 @pytest.mark.parametrize(
     ("model_id", "given", "message"),
     [
@@ -49,6 +57,9 @@ def test_the_input_and_the_suppression_are_the_models() -> None:
         (ZOO, {"mini_batch_size": 3}, "mini_batch_size: of SageMaker's Object Detection (SSD)"),
         (VGG, {"base_network": "resnet-50"}, f"base_network is resnet-50, and {VGG} has vgg-16"),
         (ZOO, {"image_shape": 512}, "takes images of 320 pixels only (image_shape); found 512"),
+        (VGG, {"anchor_scale": 2}, "are not of one scale: no anchor_scale"),
+        (ZOO, {"anchor_scale": 2, "epochs": 0}, "and epochs 0 trains nothing"),
+        (ZOO, {"anchor_scale": 2, "train_only_on_top_layer": True}, "train_only_on_top_layer trains no boxes"),
         (ZOO, {"nms_topk": 100}, "all boxes compete in non-max suppression"),
         (VGG, {"batchsize": 3}, "unknown hyperparameter 'batchsize'. Did you mean 'batch_size'?"),
     ],

@@ -50,6 +50,7 @@ class ModelInfo:
       detection: how the SavedModel picks detections.
       max_pixels: the SavedModel refuses images with more.
       algorithm: SageMaker's name of the algorithm in whose form requests are answered.
+      anchor_scale: of the anchors that its boxes are relative to; None for the model's own.
     """
 
     model_id: str
@@ -61,6 +62,7 @@ class ModelInfo:
     detection: DetectionOptions = dataclasses.field(default_factory=DetectionOptions)
     max_pixels: int = DEFAULT_MAX_PIXELS
     algorithm: str = "object-detection-tensorflow"
+    anchor_scale: float | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -90,6 +92,7 @@ class ModelInfo:
             DetectionOptions(**record.get("detection", {})),
             int(record.get("max_pixels", DEFAULT_MAX_PIXELS)),
             record.get("algorithm", cls.algorithm),
+            record.get("anchor_scale"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class ModelInfo:
             "detection": self.detection.to_dict(),
             "max_pixels": self.max_pixels,
             "algorithm": self.algorithm,
+            "anchor_scale": self.anchor_scale,
             "tfod_transfer_version": tfod_transfer.__version__,
         }
 
@@ -151,16 +155,20 @@ def read_info(path: pathlib.Path) -> ModelInfo:
         raise errors.ArtifactError(f"{str(path)!r} is damaged ({error!r}); export the model again.") from None
 
 
-def left_behind(checkpoint: str | os.PathLike[str]) -> list[str]:
-    """What training from the artifact that a checkpoint folder belongs to does not take over, in words; or nothing."""
+def info_beside(checkpoint: str | os.PathLike[str]) -> ModelInfo | None:
+    """What the artifact that a checkpoint folder belongs to says of itself; None where it is none of this package."""
     try:
-        options = read_info(pathlib.Path(checkpoint).parent / INFO_FILE).detection
-    except (OSError, errors.ArtifactError):  # no artifact of this package
-        return []
-    if options == DetectionOptions():
+        return read_info(pathlib.Path(checkpoint).parent / INFO_FILE)
+    except (OSError, errors.ArtifactError):
+        return None
+
+
+def left_behind(info: ModelInfo | None) -> list[str]:
+    """What training from an artifact does not take over, in words; or nothing."""
+    if info is None or info.detection == DetectionOptions():
         return []
     return [
-        f"detections: the pretrained artifact answers with {options}; this run measures and exports "
+        f"detections: the pretrained artifact answers with {info.detection}; this run measures and exports "
         "as the model itself does, so `python -m tfod_transfer.export` is to follow"
     ]
 

@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         detection=_changed(source.info.detection, options),
         precision="float32" if target else options.precision or source.info.precision,
     )
-    spec = registry.load_registry().get(info.model_id).adapted(info.image_size, nms_topk=info.detection.nms_topk)
+    own = registry.load_registry().get(info.model_id)
+    spec = own.adapted(info.image_size, nms_topk=info.detection.nms_topk, anchor_scale=info.anchor_scale)
     if artifact.check_target(options.output_dir, options.overwrite) is not None:
         raise errors.ArtifactError(
             f"the output folder {options.output_dir!r} is not empty; choose another --output_dir or add --overwrite."

@@ -110,6 +110,7 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
     finished = artifact.check_target(options.model_dir, options.overwrite)
 
     from tfod_transfer.data import training_data
+    from tfod_transfer.modeling import anchor_fit
     from tfod_transfer.training import run_identity
 
     data = None
@@ -129,9 +130,13 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
     pretrained = None
     if options.pretrained != FROM_SCRATCH and not (plan.from_scratch and not weights.are_given(options.pretrained)):
         pretrained = weights.resolve_pretrained(spec, options.pretrained, pretrained_labels=options.pretrained_labels)
-        tell(artifact.left_behind(pretrained.folder))
+        earlier = artifact.info_beside(pretrained.folder)
+        tell(artifact.left_behind(earlier))
+        spec = plans.with_anchors_of(earlier, spec, settings)
         if plan.ssd and data:
             pretrained = plans.continued(spec, pretrained, data)
+    if data and (advice := anchor_fit.sentence(anchor_fit.measure(data.train, spec))):
+        tell([f"note:       {advice}"])
     identity = run_identity.identity_of(spec.model_id, settings, data, pretrained)
     if finished is not None:
         artifact.refuse_another(options.model_dir, finished, identity.values)

@@ -119,6 +119,12 @@ class Hyperparameters:
         "augmented images are also turned by 0, 90, 180 or 270 degrees, each equally often (what the model stretches: "
         "by 0 or 180): for photographs that have no up and down, as from a microscope or from above",
     )
+    anchor_scale: float | None = hyperparameter(
+        None,
+        "side of the smallest square anchors, in strides of the finest feature map: lower for objects that are small "
+        "in the model's input (default: that of the artifact to start from, else the model's own)",
+        above=0,
+    )
     sampling: str = hyperparameter(
         "uniform",
         "balanced: an epoch has images of rare classes more often, others less often than once",

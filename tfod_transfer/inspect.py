@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     datasets = _read(options)
 
     from tfod_transfer.data import inspection, inspection_text
+    from tfod_transfer.modeling import anchor_fit
 
-    inspected = {name: inspection.measure(data, _fit_anchors(data, spec)) for name, data in datasets.items()}
+    inspected = {name: inspection.measure(data, anchor_fit.measure(data, spec)) for name, data in datasets.items()}
     for name, result in inspected.items():
         print("\n".join(inspection_text.lines(name, result, datasets[name].findings)), flush=True)
     record: dict[str, Any] = {name: result.to_dict() for name, result in inspected.items()}
@@ -75,16 +76,6 @@ def _read(options: Any) -> dict[str, DetectionDataset]:
     validation = formats.read_dataset(options.validation, **settings)
     aligned = formats.align_classes(validation, training.class_names, training.category_ids)
     return {"training": training, "validation": aligned}
-
-
-def _fit_anchors(dataset: DetectionDataset, spec: Any) -> Any:
-    from tfod_transfer.data import inspection
-    from tfod_transfer.modeling import anchors
-
-    if not dataset.num_boxes:
-        return None
-    padded = spec.resizer == "keep_aspect_ratio"
-    return inspection.fit_anchors(dataset, anchors.generate(spec), spec.model_id, spec.input_size, padded)
 
 
 def _write(folder: pathlib.Path, datasets: dict[str, DetectionDataset], record: dict[str, Any], images: int) -> None:

@@ -176,10 +176,19 @@ class ModelSpec:
         """How detections are picked while training, and in an export unless it says otherwise."""
         return DetectionOptions(max_detections=self.structure.nms_topk or MAX_DETECTIONS)
 
+    @property
+    def scales_anchors(self) -> bool:
+        """Whether `adapted` takes another anchor_scale."""
+        return self.structure.anchor_generator == "multiscale_grid"
+
     def adapted(
-        self, input_size: int | None = None, nms_iou: float | None = None, nms_topk: int | None = None
+        self,
+        input_size: int | None = None,
+        nms_iou: float | None = None,
+        nms_topk: int | None = None,
+        anchor_scale: float | None = None,
     ) -> ModelSpec:
-        """Returns the model for another input, or with other non-max suppression; None leaves a value as it is.
+        """Returns the model for another input, with other anchors or other non-max suppression; None: as it is.
 
         Raises:
           RegistryError: the model does not take that.
@@ -194,6 +203,8 @@ class ModelSpec:
             raise errors.RegistryError(f"{self.model_id} takes images of {takes} (image_shape); found {size}.")
         if nms_topk is not None and not structure.nms_topk:
             raise errors.RegistryError(f"in {self.model_id} all boxes compete in non-max suppression: no nms_topk.")
+        if anchor_scale not in (None, structure.anchor_scale) and not self.scales_anchors:
+            raise errors.RegistryError(f"the anchors of {self.model_id} are not of one scale: no anchor_scale.")
         extra, had_extra = (
             bool(structure.extra_level_from) and side >= structure.extra_level_from for side in (size, self.input_size)
         )
@@ -205,6 +216,7 @@ class ModelSpec:
                 max_level=structure.max_level + extra - had_extra,
                 nms_iou=structure.nms_iou if nms_iou is None else nms_iou,
                 nms_topk=structure.nms_topk if nms_topk is None else nms_topk,
+                anchor_scale=structure.anchor_scale if anchor_scale is None else anchor_scale,
             ),
         )
 

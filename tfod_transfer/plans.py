@@ -92,7 +92,11 @@ def plan(
             "TensorFlow. Leave it out, or give --base_network instead of --model_id."
         )
     settings = hyperparameters.resolve(values, spec.defaults)
-    return Plan(spec.adapted(settings.image_shape, settings.nms_threshold, settings.nms_topk), settings, ssd)
+    if settings.anchor_scale is not None and (settings.train_only_on_top_layer or not settings.epochs):
+        culprit = "train_only_on_top_layer trains no boxes" if settings.epochs else "epochs 0 trains nothing"
+        raise errors.UsageError(f"anchor_scale: other anchors have to be learnt, and {culprit}; leave one out.")
+    adapted = spec.adapted(settings.image_shape, settings.nms_threshold, settings.nms_topk, settings.anchor_scale)
+    return Plan(adapted, settings, ssd)
 
 
 def remarks(asked: SsdHyperparameters, data: TrainingData) -> list[str]:
@@ -118,22 +122,28 @@ def continued(spec: ModelSpec, pretrained: PretrainedSource, data: TrainingData)
     Raises:
       CheckpointError: it has another base network, or another number of classes.
     """
-    info = pathlib.Path(pretrained.folder).parent / artifact.INFO_FILE
-    if pretrained.of_backbone or not info.is_file():
+    found = artifact.info_beside(pretrained.folder)
+    if pretrained.of_backbone or found is None:
         return pretrained
-    found, names = artifact.read_info(info), data.train.class_names
+    names = data.train.class_names
+    folder = str(pathlib.Path(pretrained.folder).parent)
     if found.model_id != spec.model_id:
         raise errors.CheckpointError(
-            f"the model in {str(info.parent)!r} is {found.model_id}, and this run trains {spec.model_id}: incremental "
+            f"the model in {folder!r} is {found.model_id}, and this run trains {spec.model_id}: incremental "
             "training needs the same base_network."
         )
     if len(found.class_names) != len(names):
         raise errors.CheckpointError(
-            f"the model in {str(info.parent)!r} knows {len(found.class_names)} classes, and this run has {len(names)}: "
+            f"the model in {folder!r} knows {len(found.class_names)} classes, and this run has {len(names)}: "
             "incremental training needs the same num_classes."
         )
     same = sorted(map(str, found.class_names)) == sorted(names)
     return pretrained if same else dataclasses.replace(pretrained, class_names=names)
+
+
+def with_anchors_of(info: artifact.ModelInfo | None, spec: ModelSpec, settings: Hyperparameters) -> ModelSpec:
+    """The model with the anchors that the weights of an earlier artifact know, unless others are asked for."""
+    return spec if info is None or settings.anchor_scale else spec.adapted(anchor_scale=info.anchor_scale)
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

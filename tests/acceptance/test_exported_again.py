@@ -42,3 +42,24 @@ def test_the_exported_artifact_goes_through_every_command(
     done = command("export", tmp_path / "on", "--output_dir", tmp_path / "on")
     assert done.status == 2
     assert "is not empty; choose another --output_dir or add --overwrite" in done.error
+
+
+def test_other_anchors_go_with_the_weights(command: Command, drawn: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """They are in no checkpoint: whoever builds the detector again has to know them."""
+    data = ["--training", drawn / "training", "--validation", drawn / "validation"]
+    first = tmp_path / "first"
+    done = command("fit", "--model_id", DEMO, *data, "--epochs", 2, "--anchor_scale", 3, "--model_dir", first)
+    assert done.status == 0, done.error
+    expected = json.loads((first / "metrics.json").read_text())["AP"]
+    assert expected > 0.05
+    done = command("export", first, "--output_dir", tmp_path / "again")
+    assert done.status == 0, done.error
+    on = ["--model_id", DEMO, "--epochs", 0, "--pretrained", first, "--model_dir", tmp_path / "on"]
+    done = command("fit", *on)
+    assert done.status == 0, done.error
+    for name in ("again", "on"):
+        assert json.loads((tmp_path / name / "__model_info__.json").read_text())["anchor_scale"] == 3
+        done = command("evaluate", tmp_path / name, drawn / "validation", "--output_dir", tmp_path / "results")
+        assert done.status == 0, done.error
+        found = json.loads((tmp_path / "results" / "metrics.json").read_text())["AP"]
+        assert found == pytest.approx(expected, abs=1e-6)

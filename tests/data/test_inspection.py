@@ -10,6 +10,7 @@ import pytest
 
 from tfod_transfer.data import inspection, inspection_text
 from tfod_transfer.data.dataset import DetectionDataset, Finding
+from tfod_transfer.modeling.anchor_fit import AnchorAdvice, AnchorFit
 
 
 def dataset(
@@ -72,33 +73,6 @@ def test_images_in_training_and_validation_are_found(tmp_path: pathlib.Path) -> 
     assert inspection.in_both([a, b], [d, e]) == []
 
 
-@pytest.mark.parametrize(
-    ("anchor", "iou"),
-    [
-        pytest.param((0.0, 0.0, 0.5, 0.5), 1.0, id="the same"),
-        pytest.param((0.0, 0.0, 0.5, 0.25), 0.5, id="half of it"),
-        pytest.param((0.25, 0.25, 0.75, 0.75), 1 / 7, id="a quarter shared"),
-        pytest.param((0.5, 0.5, 1.0, 1.0), 0.0, id="touching"),
-        pytest.param((-0.5, -0.5, 0.5, 0.5), 0.25, id="reaching over the edge"),
-    ],
-)
-def test_best_anchor(tmp_path: pathlib.Path, anchor: tuple[float, ...], iou: float) -> None:
-    one = dataset(tmp_path, [[(0, HALF)]], [(100, 100)])
-    anchors = np.array([anchor, (0.9, 0.9, 1.0, 1.0)], np.float32)
-    fit = inspection.fit_anchors(one, anchors, "m", 320, keep_aspect_ratio=False)
-    assert fit.median_iou == pytest.approx(iou, abs=1e-3)
-    assert fit.share_unmatched == (iou < 0.5)
-    assert fit.sides_px[1] == 160
-    assert fit.boxes_compared == 1
-
-
-def test_padding_shrinks_the_shorter_side(tmp_path: pathlib.Path) -> None:
-    one = dataset(tmp_path, [[(0, (0.0, 0.0, 1.0, 1.0))]], [(100, 400)])
-    anchors = np.array([(0.0, 0.0, 0.25, 1.0)], np.float32)
-    assert inspection.fit_anchors(one, anchors, "m", 320, keep_aspect_ratio=True).median_iou == 1
-    assert inspection.fit_anchors(one, anchors, "m", 320, keep_aspect_ratio=False).median_iou == 0.25
-
-
 def test_rare_classes_are_looked_at_first(tmp_path: pathlib.Path) -> None:
     boxes = [[(0, HALF)] for _ in range(20)]
     boxes[13] = [(1, HALF)]
@@ -111,13 +85,19 @@ def test_rare_classes_are_looked_at_first(tmp_path: pathlib.Path) -> None:
 
 def test_lines_say_everything(three: DetectionDataset) -> None:
     findings = [Finding("tiny_box", "d.json", f"small {index}", index, [0.0] * 4) for index in range(12)]
-    fit = inspection.AnchorFit("the-model", 320, (10.0, 50.0, 90.0), 5, 0.71, 0.2)
+    fit = AnchorFit(
+        *("the-model", 320, (10.0, 50.0, 90.0), 5, 0.71, 0.2),
+        unmatched_by_class={"cat": 0.0, "dog": 1.0},
+        advice=AnchorAdvice(2.8, 4.0, {"cat": 0.0, "dog": 0.2}),
+    )
     text = "\n".join(inspection_text.lines("training", inspection.measure(three, fit), findings))
     for expected in (
         "d.json: all well",
         "3, 1 of them without a box; sizes 100 x 100 (2), 400 x 200 (1)",
         "at the 320 px input of the-model the sides are 10 / 50 / 90 px",
         "20.0% of 5 boxes",
+        "50% of a class's boxes overlap no anchor by half, 100% of those of 'dog': too small for anchors of scale 4; "
+        "--anchor_scale 2.8 would leave 10%",
         "cat        4 boxes in      2 images  " + "#" * 40,
         "dog        1 boxes in      1 images  " + "#" * 10,
         "small 9",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfod_transfer import errors
 from tfod_transfer.modeling import anchors
 
 
@@ -131,3 +132,41 @@ def test_number_of_ssd_anchors(
 def test_needs_no_tensorflow() -> None:
     code = "import sys, tfod_transfer.modeling.anchors; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"input_size": 320}, id="320"),
+        pytest.param({"input_size": 160, "scales_per_octave": 3}, id="levels that do not divide, three scales"),
+        pytest.param({"input_size": 128, "anchor_scale": 2.5}, id="smaller anchors"),
+        pytest.param(SSD, id="ssd"),
+    ],
+)
+def test_the_best_overlap_of_a_box_is_the_best_of_all_anchors(make_spec: Any, changes: dict[str, Any]) -> None:
+    spec = make_spec(**changes)
+    generator = np.random.default_rng(0)
+    middles, sides = generator.uniform(0, 1, (60, 2)), np.exp(generator.uniform(np.log(0.01), 0, (60, 2)))
+    boxes = np.concatenate([middles - sides / 2, middles + sides / 2], axis=1).clip(0, 1)
+    expected = []
+    for ymin, xmin, ymax, xmax in boxes:
+        best = 0.0
+        for top, left, bottom, right in anchors.generate(spec).astype(float):
+            shared = max(min(ymax, bottom) - max(ymin, top), 0) * max(min(xmax, right) - max(xmin, left), 0)
+            union = (ymax - ymin) * (xmax - xmin) + (bottom - top) * (right - left) - shared
+            best = max(best, shared / union)
+        expected.append(best)
+    np.testing.assert_allclose(anchors.best_overlaps(spec, boxes), expected, atol=1e-5)
+
+
+def test_another_scale_changes_the_size_of_anchors_and_nothing_else(make_spec: Any) -> None:
+    own, half = (anchors.generate(make_spec(input_size=320).adapted(anchor_scale=scale)) for scale in (None, 2.0))
+    np.testing.assert_allclose((half[:, :2] + half[:, 2:]) / 2, (own[:, :2] + own[:, 2:]) / 2, atol=1e-6)
+    np.testing.assert_allclose(half[:, 2:] - half[:, :2], (own[:, 2:] - own[:, :2]) / 2, atol=1e-6)
+
+
+def test_anchors_of_several_scales_are_left_alone(make_spec: Any) -> None:
+    spec = make_spec(**SSD)
+    assert spec.adapted(anchor_scale=0.2) == spec
+    with pytest.raises(errors.RegistryError, match="no anchor_scale"):
+        spec.adapted(anchor_scale=0.1)

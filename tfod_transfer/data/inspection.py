@@ -14,11 +14,9 @@ import numpy.typing as npt
 
 from tfod_transfer.data import addresses, validation
 from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.modeling.anchor_fit import AnchorFit
 
 PERCENTILES = (5, 50, 95)
-# An anchor learns a box when they overlap by this much (matched_threshold of the zoo's models).
-MATCHING_IOU = 0.5
-_SAMPLED_BOXES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,27 +27,6 @@ class ClassCount:
     category_id: int | str
     boxes: int
     images: int
-
-
-@dataclasses.dataclass(frozen=True)
-class AnchorFit:
-    """How well a model's anchors cover the boxes of a data set.
-
-    Attributes:
-      model_id: the model.
-      input_size: pixels that its input is a square of.
-      sides_px: the 5th, 50th and 95th percentile of the boxes' sides (square root of the area) at that input.
-      boxes_compared: how many boxes were compared with the anchors.
-      median_iou: half of the boxes overlap their best anchor by at least this much.
-      share_unmatched: the share of boxes that no anchor overlaps by MATCHING_IOU.
-    """
-
-    model_id: str
-    input_size: int
-    sides_px: tuple[float, ...]
-    boxes_compared: int
-    median_iou: float
-    share_unmatched: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,34 +90,6 @@ def measure(dataset: DetectionDataset, anchors: AnchorFit | None = None) -> Insp
     )
 
 
-def fit_anchors(
-    dataset: DetectionDataset, anchors: npt.NDArray[np.float32], model_id: str, input_size: int, keep_aspect_ratio: bool
-) -> AnchorFit:
-    """Compares boxes with anchors, at the size and shape at which the model sees them.
-
-    Args:
-      dataset: at least one box.
-      anchors: float32 [A, 4], normalised [ymin, xmin, ymax, xmax].
-      model_id: for the record.
-      input_size: side of the model's square input in pixels.
-      keep_aspect_ratio: whether images are padded to the square rather than stretched.
-    """
-    sizes = dataset.sizes[np.repeat(np.arange(len(dataset)), dataset.boxes_per_image)]
-    share = sizes / sizes.max(axis=1, keepdims=True) if keep_aspect_ratio else np.ones(sizes.shape)
-    boxes = dataset.boxes * np.tile(share, 2)
-    sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])) * input_size
-    rows = np.random.default_rng(0).permutation(len(boxes))[:_SAMPLED_BOXES]
-    best = _best_iou(boxes[rows].astype(np.float32), anchors.astype(np.float32))
-    return AnchorFit(
-        model_id=model_id,
-        input_size=input_size,
-        sides_px=_percentiles(sides),
-        boxes_compared=len(rows),
-        median_iou=round(float(np.median(best)), 3),
-        share_unmatched=round(float((best < MATCHING_IOU).mean()), 4),
-    )
-
-
 def same_content(paths: Sequence[str]) -> list[list[str]]:
     """Groups of files with the same bytes."""
     by_length: dict[int, list[str]] = collections.defaultdict(list)
@@ -178,18 +127,6 @@ def _sides(dataset: DetectionDataset, sizes: npt.NDArray[np.int32]) -> npt.NDArr
 def _percentiles(values: Iterable[float]) -> tuple[float, ...]:
     values = np.asarray(values)
     return tuple(round(float(value), 1) for value in np.percentile(values, PERCENTILES)) if len(values) else ()
-
-
-def _best_iou(boxes: npt.NDArray[np.float32], anchors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The IoU of each box with its best anchor: float32 [N]."""
-    ymin, xmin, ymax, xmax = np.ascontiguousarray(anchors.T)
-    areas = (ymax - ymin) * (xmax - xmin)
-    best = np.empty(len(boxes), np.float32)
-    for row, box in enumerate(boxes):
-        height = (np.minimum(ymax, box[2]) - np.maximum(ymin, box[0])).clip(0)
-        shared = height * (np.minimum(xmax, box[3]) - np.maximum(xmin, box[1])).clip(0)
-        best[row] = (shared / (areas + (box[2] - box[0]) * (box[3] - box[1]) - shared)).max()
-    return best
 
 
 def _repeated_boxes(dataset: DetectionDataset, image_of_box: npt.NDArray[np.int64]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tfod_transfer.data import inspection, validation
 from tfod_transfer.data.dataset import Finding
 from tfod_transfer.data.inspection import Inspection
+from tfod_transfer.modeling import anchor_fit
 
 BAR = 40
 NAMED = 10
@@ -23,6 +24,7 @@ def lines(name: str, found: Inspection, findings: Sequence[Finding]) -> list[str
     ]
     if found.anchors:
         text.append(_line("anchors", _anchors(found.anchors)))
+        text += [f"{'':<12}{advice}" for advice in [anchor_fit.sentence(found.anchors)] if advice]
     text += [_line("classes", str(len(found.classes))), *_histogram(found.classes)]
     counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in found.findings.items())
     text.append(_line("findings", counts or "none"))
@@ -62,10 +64,10 @@ def _sides(found: Inspection) -> str:
     return f"; sides (root of the area) {low} / {middle} / {high} px (5 %, median, 95 %)"
 
 
-def _anchors(fit: inspection.AnchorFit) -> str:
+def _anchors(fit: anchor_fit.AnchorFit) -> str:
     low, middle, high = (f"{side:g}" for side in fit.sides_px)
     return (
         f"at the {fit.input_size} px input of {fit.model_id} the sides are {low} / {middle} / {high} px; best anchor "
         f"IoU {fit.median_iou:.2f} in the median; for {fit.share_unmatched:.1%} of {fit.boxes_compared} boxes it is "
-        f"below {inspection.MATCHING_IOU}: each of those is learnt from a single anchor"
+        f"below {anchor_fit.MATCHING_IOU}: each of those is learnt from a single anchor"
     )

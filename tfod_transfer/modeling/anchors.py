@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ def generate(spec: ModelSpec) -> Array:
     size, structure = spec.input_size, spec.structure
     if structure.anchor_generator == "multibox":
         return multibox.generate(spec)
-    grids = [(level, -(-size // 2**level)) for level in range(structure.min_level, structure.max_level + 1)]
+    grids = _grids(spec)
     if structure.anchor_generator == "ssd":
         return np.concatenate(
             [_ssd_level(cells, boxes) for (_, cells), boxes in zip(grids, _ssd_boxes(structure), strict=True)]
@@ -54,8 +55,58 @@ def generate(spec: ModelSpec) -> Array:
     return normalised
 
 
+def best_overlaps(spec: ModelSpec, boxes: npt.NDArray[Any]) -> Array:
+    """The IoU of each box with the anchor of a model that it overlaps most.
+
+    Args:
+      spec: the model.
+      boxes: [N, 4], normalised [ymin, xmin, ymax, xmax] of the model's square input.
+
+    Returns:
+      float32 [N].
+    """
+    best = np.zeros(len(boxes), np.float32)
+    if spec.structure.anchor_generator != "multiscale_grid":
+        anchors = generate(spec)
+        for row, box in enumerate(boxes.astype(np.float32)):
+            best[row] = _overlaps(box, anchors).max()
+        return best
+    # Of anchors of one size the nearest overlaps most: one for each size, out of a hundred thousand.
+    pixels = boxes * spec.input_size
+    middles = (pixels[:, :2] + pixels[:, 2:]) / 2
+    for level, cells in _grids(spec):
+        stride, offset, heights, widths = _cell(level, spec.input_size, spec.structure)
+        nearest = np.rint((middles - offset) / stride).clip(0, cells - 1) * stride + offset
+        for half in np.stack([heights, widths], axis=-1) / 2:
+            near = np.concatenate([nearest - half, nearest + half], axis=1)
+            best = np.maximum(best, _overlaps(pixels.T, near))
+    return best
+
+
+def _overlaps(box: npt.NDArray[Any], anchors: npt.NDArray[Any]) -> Array:
+    """IoU of boxes [N, 4] with a box [4], or with as many boxes, [4, N]: float32 [N]."""
+    ymin, xmin, ymax, xmax = anchors.T
+    height = (np.minimum(ymax, box[2]) - np.maximum(ymin, box[0])).clip(0)
+    shared = height * (np.minimum(xmax, box[3]) - np.maximum(xmin, box[1])).clip(0)
+    union = (ymax - ymin) * (xmax - xmin) + (box[2] - box[0]) * (box[3] - box[1]) - shared
+    overlaps: Array = (shared / union).astype(np.float32)
+    return overlaps
+
+
+def _grids(spec: ModelSpec) -> list[tuple[int, int]]:
+    """Each level, finest first, with how many cells its feature map has along a side."""
+    structure = spec.structure
+    return [(level, -(-spec.input_size // 2**level)) for level in range(structure.min_level, structure.max_level + 1)]
+
+
 def _grid_level(level: int, cells: int, size: int, structure: Structure) -> Array:
     """Anchors of one level of the multi-scale grid, in pixels."""
+    stride, offset, heights, widths = _cell(level, size, structure)
+    return _tiled(cells, stride, offset, heights, widths)
+
+
+def _cell(level: int, size: int, structure: Structure) -> tuple[np.float32, np.float32, Array, Array]:
+    """Of a level of the multi-scale grid, in pixels: its stride, the first centre, heights and widths in a cell."""
     octave = np.arange(structure.scales_per_octave) / structure.scales_per_octave
     scales = np.exp2(octave).astype(np.float32)
     roots = np.sqrt(np.array(structure.aspect_ratios, np.float32))[:, np.newaxis]
@@ -63,7 +114,7 @@ def _grid_level(level: int, cells: int, size: int, structure: Structure) -> Arra
     side = np.float32(structure.anchor_scale) * stride
     # A stride that does not divide the input leaves the first centre at 0 in that generator.
     offset = stride / 2 if size % 2**level == 0 else np.float32(0)
-    return _tiled(cells, stride, offset, (scales / roots * side).ravel(), (scales * roots * side).ravel())
+    return stride, np.float32(offset), (scales / roots * side).ravel(), (scales * roots * side).ravel()
 
 
 def _ssd_level(cells: int, boxes: Sequence[tuple[float, float]]) -> Array:

@@ -66,6 +66,7 @@ def export(
         ),
         max_pixels=settings.max_pixels,
         algorithm=restored.spec.algorithm,
+        anchor_scale=restored.spec.structure.anchor_scale if restored.spec.scales_anchors else None,
     )
     try:
         signatures.save(signatures.serving_module(detector, info), folder / artifact.VERSION_FOLDER)

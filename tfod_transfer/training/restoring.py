@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -119,9 +118,9 @@ def _from_scratch(
 
 def _category_ids(pretrained: PretrainedSource) -> tuple[int | str, ...]:
     """Those of the artifact that the checkpoint belongs to, else 1, 2, … as in COCO."""
-    info = pathlib.Path(pretrained.folder).parent / artifact.INFO_FILE
-    if info.is_file():
-        return artifact.read_info(info).category_ids
+    info = artifact.info_beside(pretrained.folder)
+    if info:
+        return info.category_ids
     return tuple(range(1, len(pretrained.class_names) + 1))
 
 
