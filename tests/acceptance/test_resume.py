@@ -21,7 +21,7 @@ from running import DEMO, ROOT, Command
 pytestmark = pytest.mark.acceptance
 
 # TFOD_TRANSFER_KILLS=20 is the nightly form.
-RANDOM_KILLS = int(os.environ.get("TFOD_TRANSFER_KILLS", "1"))
+RANDOM_KILLS = int(os.environ.get("TFOD_TRANSFER_KILLS", "3"))
 PATIENCE_SECONDS = 240
 EPOCHS = 3
 
