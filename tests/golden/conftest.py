@@ -11,8 +11,18 @@ from golden_reference import TOLERANCES, Reference
 
 from tfod_transfer import registry
 
+_OF_A_MODEL = ("reference", "trained_reference")  # fixtures that are made for each model
+
 # The demonstration's model was trained here: there is nothing of the zoo to compare it with.
 AVAILABLE = [spec for spec in registry.load_registry() if spec.checkpoint.url and not spec.checkpoint.of_backbone]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` the tests of a model share a worker, and so its network; elsewhere those of a file do."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        model = next((parameters[name].model_id for name in _OF_A_MODEL if name in parameters), "")
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}:{model}"))
 
 
 @pytest.fixture(
