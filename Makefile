@@ -35,9 +35,8 @@ lint: .venv/installed.lock
 unit: .venv/installed.lock
 	$(PYTEST) -m "not golden and not acceptance" -n 2 --dist loadfile
 
-# With one thread a batch norm's sums over a batch round otherwise, by more than the tolerance of a training step.
 golden: .venv/installed.lock
-	TF_NUM_INTRAOP_THREADS=2 $(PYTEST) -m golden -n 2 --dist loadgroup
+	$(PYTEST) -m golden -n 2 --dist loadgroup
 
 acceptance: .venv/installed.lock toolkit
 	$(PYTEST) -m acceptance -n 2 --dist loadfile

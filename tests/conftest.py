@@ -15,8 +15,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("unhurried")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores; for the commands that they run as well
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
