@@ -1,6 +1,6 @@
 """Which training settings find most: the evidence behind the recipe of the registry.
 
-    python benchmarks/training_defaults.py --results FILE [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
+    python benchmarks/training_defaults.py --results benchmarks/training_defaults.jsonl [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
 
 Each row changes one thing, or a few, of the recipe and trains the 320-pixel model from the hands checkpoint by the real
 command; AP50 and AP are those of the validation images, with the weights that the artifact holds. FILE, one JSON line a
