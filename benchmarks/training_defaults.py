@@ -1,9 +1,10 @@
 """Which training settings find most: the evidence behind the recipe of the registry.
 
-    python benchmarks/training_defaults.py --results benchmarks/training_defaults.jsonl [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
+    python benchmarks/training_defaults.py --results benchmarks/training_defaults.jsonl
+        [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
 
 Each row changes one thing, or a few, of the recipe and trains the 320-pixel model from the hands checkpoint by the real
-command; AP50 and AP are those of the validation images, with the weights that the artifact holds. FILE, one JSON line a
+command; AP50 and AP are those of the validation images, with the weights that the artifact holds. The results, a line a
 run, keeps what was done, so that the same command goes on where it was stopped; `--print` only prints its table.
 
 `bccd` (blood cells): 205 images for training, 87 for validation, 10 epochs. `coco`: 53 photographs of 2017's COCO, of
