@@ -113,6 +113,13 @@ def test_training_on_from_it_says_what_is_left_behind(source: pathlib.Path, tmp_
     assert artifact.info_beside(checkpoint) is None
 
 
+@pytest.mark.parametrize("content", ["{", "3", '{"tfod_transfer_version": "1", "model_id": 5}'])
+def test_training_on_from_a_damaged_one_is_refused(source: pathlib.Path, content: str) -> None:
+    (source / artifact.INFO_FILE).write_text(content)
+    with pytest.raises(errors.ArtifactError, match="is damaged"):
+        artifact.info_beside(source / artifact.CHECKPOINT_FOLDER)
+
+
 @pytest.mark.parametrize(
     ("options", "cautions"),
     [

@@ -156,11 +156,19 @@ def read_info(path: pathlib.Path) -> ModelInfo:
 
 
 def info_beside(checkpoint: str | os.PathLike[str]) -> ModelInfo | None:
-    """What the artifact that a checkpoint folder belongs to says of itself; None where it is none of this package."""
-    try:
-        return read_info(pathlib.Path(checkpoint).parent / INFO_FILE)
-    except (OSError, errors.ArtifactError):
+    """What the artifact that a checkpoint folder belongs to says of itself; None where it is none of this package.
+
+    Raises:
+      ArtifactError: it is one of this package, and damaged.
+    """
+    path = pathlib.Path(checkpoint).parent / INFO_FILE
+    if not path.is_file():
         return None
+    try:
+        of_another_program = "tfod_transfer_version" not in json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        of_another_program = False
+    return None if of_another_program else read_info(path)
 
 
 def left_behind(info: ModelInfo | None) -> list[str]:

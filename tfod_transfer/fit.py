@@ -135,13 +135,13 @@ def _fit(options: FitOptions, stop_requests: StopRequests, started: float) -> No
         spec = plans.with_anchors_of(earlier, spec, settings)
         if plan.ssd and data:
             pretrained = plans.continued(spec, pretrained, data)
-    if data and (advice := anchor_fit.sentence(anchor_fit.measure(data.train, spec))):
-        tell([f"note:       {advice}"])
     identity = run_identity.identity_of(spec.model_id, settings, data, pretrained)
     if finished is not None:
         artifact.refuse_another(options.model_dir, finished, identity.values)
         print(f"finished:   this very run left its artifact in {options.model_dir}; --overwrite does it all again")
         return
+    if data and hosts.is_chief and (advice := anchor_fit.sentence(anchor_fit.measure(data.train, spec))):
+        tell([f"note:       {advice}"])
 
     # TensorFlow from here on.
     from tfod_transfer.training import checkpoints, dry_run, exporting, memory, progress, restoring, strategy

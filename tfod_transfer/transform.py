@@ -13,15 +13,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfod_transfer import artifact, authenticity, cli, errors, execution, file_trees
 from tfod_transfer.file_trees import FileTree
 from tfod_transfer.remote_files import RemoteFiles
 from tfod_transfer.serving import inference
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIX = ".out"
 RECORD = "transform.json"

@@ -7,6 +7,8 @@ import pathlib
 import re
 import resource
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +19,14 @@ from tfod_transfer.demo import shapes
 
 pytestmark = pytest.mark.acceptance
 Fitted = tuple[pathlib.Path, Done]
+Change = Callable[[Any], object]
 
 
-def annotations(folder: pathlib.Path, change: object) -> pathlib.Path:
+def annotations(folder: pathlib.Path, change: Change) -> pathlib.Path:
     """Rewrites the annotations of a data set through a function."""
     path = folder / "annotations.json"
     content = json.loads(path.read_text())
-    change(content)  # type: ignore[operator]
+    change(content)
     path.write_text(json.dumps(content))
     return folder
 
@@ -221,9 +224,9 @@ def test_a_full_disk_is_one_sentence(command: Command, tmp_path: pathlib.Path) -
     ids=["missing folder", "broken JSON", "no boxes", "no annotations", "no images"],
 )
 def test_unusable_data_is_one_sentence(
-    command: Command, copy_of_training: pathlib.Path, tmp_path: pathlib.Path, change: object, message: str
+    command: Command, copy_of_training: pathlib.Path, tmp_path: pathlib.Path, change: Change, message: str
 ) -> None:
-    change(copy_of_training)  # type: ignore[operator]
+    change(copy_of_training)
     done = command("fit", "--model_id", DEMO, "--training", copy_of_training, "--model_dir", tmp_path / "model")
     assert done.status == 2
     assert message in done.error

@@ -103,7 +103,7 @@ def test_two_hosts_train_are_stopped_and_killed_and_go_on(
     assert together["images"] == alone["images"] == 24  # each of them once
     assert together["before"]["AP"] == pytest.approx(alone["before"]["AP"], abs=1e-6)
     for ours, theirs in zip(together["history"], alone["history"], strict=True):
-        # Sums in another order, over again in each step: 0.0017 and 0.015 apart with one thread.
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=5e-3)
-        assert ours["val_localization_loss"] == pytest.approx(theirs["val_localization_loss"], rel=3e-2)
+        # Sums in another order, over again in each step.
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+        assert ours["val_localization_loss"] == pytest.approx(theirs["val_localization_loss"], rel=1e-2)
         assert ours["AP"] == pytest.approx(theirs["AP"], abs=0.02)

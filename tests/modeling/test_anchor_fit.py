@@ -72,9 +72,7 @@ def test_smaller_anchors_are_advised_where_they_win_much(make_spec: Any) -> None
     [
         pytest.param({0: 64, 1: 100}, {}, id="all are large"),
         pytest.param({0: 64, 1: 3}, {}, id="too small for any"),
-        pytest.param(
-            {1: 10}, {"anchor_generator": "ssd", "min_level": 4, "max_level": 9, "anchor_scale": 0.2}, id="ssd"
-        ),
+        pytest.param({1: 10}, SSD, id="ssd"),
     ],
 )
 def test_nothing_is_advised(make_spec: Any, sides: dict[int, float], changes: dict[str, Any]) -> None:

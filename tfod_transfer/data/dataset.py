@@ -103,3 +103,16 @@ class DetectionDataset:
             is_crowd=self.is_crowd[rows],
             offsets=offsets,
         )
+
+
+def side_percentiles(boxes: npt.NDArray[Any], sizes: npt.NDArray[Any] | int) -> tuple[float, ...]:
+    """The 5th, 50th and 95th percentile of the boxes' sides (square root of the area) in pixels; () without boxes.
+
+    Args:
+      boxes: float [M, 4], normalised [ymin, xmin, ymax, xmax].
+      sizes: [M, 2], height and width of each box's image in pixels, or the side of square ones.
+    """
+    if not len(boxes):
+        return ()
+    sides = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) * sizes).prod(axis=1, dtype=np.float64))
+    return tuple(round(float(value), 1) for value in np.percentile(sides, (5, 50, 95)))

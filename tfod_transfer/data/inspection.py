@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
@@ -13,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfod_transfer.data import addresses, validation
-from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.dataset import DetectionDataset, side_percentiles
 from tfod_transfer.modeling.anchor_fit import AnchorFit
-
-PERCENTILES = (5, 50, 95)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,7 @@ def measure(dataset: DetectionDataset, anchors: AnchorFit | None = None) -> Insp
         crowds=int(dataset.is_crowd.sum()),
         image_sizes=dict(sizes.most_common()),
         classes=tuple(ClassCount(*values) for values in named),
-        sides_px=_percentiles(_sides(dataset, dataset.sizes[image_of_box])),
+        sides_px=side_percentiles(dataset.boxes, dataset.sizes[image_of_box]),
         anchors=anchors,
         findings=validation.count_by_reason(dataset.findings),
         same_images=same_content(dataset.image_paths),
@@ -116,17 +114,6 @@ def choose_images(dataset: DetectionDataset, count: int) -> list[int]:
     first = [int(images[0]) for images in sorted(by_class, key=len) if len(images)]
     others = np.random.default_rng(0).permutation(len(dataset)).tolist()
     return list(dict.fromkeys([*first[:count], *others]))[:count]
-
-
-def _sides(dataset: DetectionDataset, sizes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    extent = (dataset.boxes[:, 2:] - dataset.boxes[:, :2]) * sizes
-    sides: npt.NDArray[np.float64] = np.sqrt(extent.prod(axis=1, dtype=np.float64))
-    return sides
-
-
-def _percentiles(values: Iterable[float]) -> tuple[float, ...]:
-    values = np.asarray(values)
-    return tuple(round(float(value), 1) for value in np.percentile(values, PERCENTILES)) if len(values) else ()
 
 
 def _repeated_boxes(dataset: DetectionDataset, image_of_box: npt.NDArray[np.int64]) -> int:

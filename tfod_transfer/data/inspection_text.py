@@ -24,7 +24,8 @@ def lines(name: str, found: Inspection, findings: Sequence[Finding]) -> list[str
     ]
     if found.anchors:
         text.append(_line("anchors", _anchors(found.anchors)))
-        text += [f"{'':<12}{advice}" for advice in [anchor_fit.sentence(found.anchors)] if advice]
+        if advice := anchor_fit.sentence(found.anchors):
+            text.append(_line("", advice))
     text += [_line("classes", str(len(found.classes))), *_histogram(found.classes)]
     counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in found.findings.items())
     text.append(_line("findings", counts or "none"))

@@ -7,13 +7,12 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from tfod_transfer.data.dataset import DetectionDataset
+from tfod_transfer.data.dataset import DetectionDataset, side_percentiles
 from tfod_transfer.model_spec import ModelSpec
 from tfod_transfer.modeling import anchors
 
 # An anchor learns a box when they overlap by this much (matched_threshold of the zoo's models).
 MATCHING_IOU = 0.5
-PERCENTILES = (5, 50, 95)
 _SMALLER = 2.0 ** -np.arange(0.25, 1.01, 0.25)  # anchors of a level are half as large as those of the next
 _WORTH_IT = 0.05  # share of the boxes, in the mean over classes, that other anchors have to win
 _ALIKE = 0.02
@@ -64,14 +63,13 @@ def measure(dataset: DetectionDataset, spec: ModelSpec) -> AnchorFit | None:
     padded = spec.resizer == "keep_aspect_ratio"
     share = sizes / sizes.max(axis=1, keepdims=True) if padded else np.ones(sizes.shape)
     boxes = dataset.boxes[rows] * np.tile(share, 2)
-    sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)) * spec.input_size
     best = anchors.best_overlaps(spec, boxes)
     classes = dataset.classes[rows]
     by_class = _unmatched_by_class(best, classes, dataset.class_names)
     return AnchorFit(
         model_id=spec.model_id,
         input_size=spec.input_size,
-        sides_px=tuple(round(float(value), 1) for value in np.percentile(sides, PERCENTILES)),
+        sides_px=side_percentiles(boxes, spec.input_size),
         boxes_compared=len(rows),
         median_iou=round(float(np.median(best)), 3),
         share_unmatched=round(float((best < MATCHING_IOU).mean()), 4),
