@@ -11,7 +11,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter that environments are made with.
 
 SHELL := /bin/sh
-PYTEST := .venv/bin/python -m pytest
+PYTEST := .venv/bin/python -m pytest --durations=12 --durations-min=5
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -73,3 +74,16 @@ def test_help_and_wrong_flags_do_not_wait_for_tensorflow(command: str) -> None:
         "status 0" in done.stdout and done.stdout.splitlines()[-2:] == ["status 2", "False"]
     )
     assert "usage:" in done.stdout
+
+
+def test_commands_do_not_import_a_second_keras() -> None:
+    code = (
+        "import sys; from tfod_transfer import cli\n"
+        "def command(argv):\n"
+        "    import tfod_transfer.training.trainer\n"
+        "    print('tf_keras' in sys.modules, 'keras' in sys.modules)\n"
+        "cli.run(command)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"

@@ -95,6 +95,8 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     other exception is a defect and keeps its traceback.
     """
     quiet_tensorflow()
+    # Else TensorFlow imports Keras 3 beside tf_keras: a third of a command's start, 100 MB.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
         return main(argv) or 0
     except errors.StoppedError as stopped:
