@@ -66,8 +66,8 @@ class Detector(tf_keras.Model):
             settings,
         )
         # Two functions, so that the class layers compute the same from features that were kept.
-        self._compiled_frozen_part = tf.function(self._frozen_part, jit_compile=True)
-        self._compiled_class_logits = tf.function(self.head.class_logits, jit_compile=True)
+        self._compiled_frozen_part = tf.function(self._frozen_part, jit_compile=True, autograph=False)
+        self._compiled_class_logits = tf.function(self.head.class_logits, jit_compile=True, autograph=False)
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool = False, noise_seed: tf.Tensor | None = None) -> DetectorOutput:

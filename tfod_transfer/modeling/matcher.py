@@ -64,7 +64,7 @@ def _match(boxes: tf.Tensor, valid: tf.Tensor, anchors: tf.Tensor, one_to_one: b
     """The row of the box that each anchor is to find, int32 [A], -1 for none; boxes [M, 4], valid [M]."""
     rows = tf.where(valid)[:, 0]
     overlaps = _iou(tf.gather(boxes, rows), anchors)
-    num_boxes, num_anchors = tf.shape(overlaps)[0], len(anchors)
+    num_boxes, num_anchors = tf.shape(overlaps)[0], anchors.shape[0]
     # Above the threshold there are few pairs, so that the rest works on lists of pairs instead of the whole matrix.
     pairs = tf.where(overlaps > _POSITIVE_IOU if one_to_one else overlaps >= _POSITIVE_IOU)
     values = tf.gather_nd(overlaps, pairs)

@@ -50,9 +50,11 @@ class ServingModule(tf.Module):
         self.assets: list[tf.saved_model.Asset] = []  # whatever a module holds is saved with it
         size = detector.spec.input_size
         # One function for all signatures, so that the file holds the weights once.
-        self._network = tf.function(self._run, input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)])
+        self._network = tf.function(
+            self._run, input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)], autograph=False
+        )
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def detect_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Detects objects in encoded images of any size; signature `serving_default`.
 
@@ -69,7 +71,7 @@ class ServingModule(tf.Module):
         found = self._detect(self._network(prepared.images), prepared.windows)
         return self._answer(found, prepared.sizes, prepared.status)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
     def detect_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Detects objects in decoded, upright images; signature `image_tensor`.
 
@@ -83,7 +85,7 @@ class ServingModule(tf.Module):
         sizes, status = _sizes(images), tf.fill([tf.shape(images)[0]], "")
         return self._answer(self._detect(self._network(squares), windows), sizes, status)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="input_tensor")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="input_tensor")], autograph=False)
     def detect_as_zoo(self, input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same under the names of the zoo's SavedModels, all float32; signature `detection`.
 

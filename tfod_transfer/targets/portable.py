@@ -25,7 +25,7 @@ def portable_function(detector: Detector, options: DetectionOptions) -> tf.types
       options: how detections are picked.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name=INPUT)])
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name=INPUT)], autograph=False)
     def detect(image: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.name_scope(OUTSIDE[0]):
             square, content = resizing.into_square(image, detector.spec)

@@ -111,7 +111,9 @@ class FeatureSource:
         self._hyperparameters = hyperparameters
         size = self._spec.input_size
         inputs = tf.TensorSpec([hyperparameters.batch_size, size, size, 3], dtype)
-        self._frozen_part = tf.function(lambda batch: detector.frozen_part(batch), input_signature=[inputs])
+        self._frozen_part = tf.function(
+            lambda batch: detector.frozen_part(batch), input_signature=[inputs], autograph=False
+        )
         outputs = self._frozen_part.get_concrete_function().structured_outputs
         with tf.device("CPU:0"):  # where tf.data works, also when there is a GPU
             self.nothing = tf.nest.map_structure(lambda x: tf.zeros(x.shape[1:], x.dtype), outputs)

@@ -39,8 +39,8 @@ class Loop:
     def __init__(self, model: FineTuner, devices: Devices) -> None:
         self._model = model
         self._devices = devices
-        self.train_function = tf.function(self._train_everywhere)
-        self.predict_function = tf.function(self._predict_everywhere)
+        self.train_function = tf.function(self._train_everywhere, autograph=False)
+        self.predict_function = tf.function(self._predict_everywhere, autograph=False)
 
     def batches(self, source: Batches, start_step: int) -> Iterator[Batch]:
         """The training batches from a step on, each divided among the devices."""
