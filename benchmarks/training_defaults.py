@@ -44,8 +44,6 @@ ROWS: dict[str, Settings] = {
     "no warm-up": {"warmup_fraction": 0.0},
     "augmentation none": {"augmentation": "none"},
     "augmentation strong, rate 0.001": {"augmentation": "strong", "learning_rate": 0.001},
-    "batch 4, augmentation strong": {"batch_size": 4, "augmentation": "strong"},
-    "batch 4, turned": {"batch_size": 4, "random_rotation90": True},
     "batch 4, anchors 2.8": {"batch_size": 4, "anchor_scale": 2.8},
     "EMA 0.98, rate 0.001": {"ema_decay": 0.98, "learning_rate": 0.001},
     "batch 4, EMA 0.99": {"batch_size": 4, "ema_decay": 0.99},
