@@ -1,11 +1,10 @@
 """Which training settings find most: the evidence behind the recipe of the registry.
 
-    python benchmarks/training_defaults.py --results benchmarks/training_defaults.jsonl
-        [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
+    python benchmarks/training_defaults.py [--train] [--data bccd coco] [--seeds 0 1 2] [--only NAME …] [--jobs 1]
 
 Each row changes one thing, or a few, of the recipe and trains the 320-pixel model from the hands checkpoint by the real
-command; AP50 and AP are those of the validation images, with the weights that the artifact holds. The results, a line a
-run, keeps what was done, so that the same command goes on where it was stopped; `--print` only prints its table.
+command; AP50 and AP are those of the validation images, with the weights that the artifact holds. Prints the tables of
+the runs in training_defaults.jsonl beside it, a line a run; with --train, trains first what is not there yet.
 
 `bccd` (blood cells): 205 images for training, 87 for validation, 10 epochs. `coco`: 53 photographs of 2017's COCO, of
 which a fifth, drawn by the seed, is for validation, 30 epochs: few images and many classes, so that only large
@@ -100,13 +99,13 @@ def table(lines: list[Settings], data: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=pathlib.Path, required=True)
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--data", nargs="+", default=list(EPOCHS), choices=list(EPOCHS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="NAME")
     parser.add_argument("--epochs", type=int, help="in place of each data set's own")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
-    parser.add_argument("--print", action="store_true", help="train nothing")
+    parser.add_argument("--train", action="store_true", help="train what is missing; minutes for each run")
     options = parser.parse_args()
     lines = [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
     done = {(line["name"], line["data"], line["epochs"], line["seed"]) for line in lines}
@@ -117,7 +116,7 @@ def main() -> None:
         for name in options.only
         if (name, data, options.epochs or EPOCHS[data], seed) not in done
     ]
-    if not options.print:
+    if options.train:
         threads = max((os.cpu_count() or 1) // options.jobs, 1)
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             waiting = [pool.submit(run, *each, threads) for each in wanted]
