@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from concurrent import futures
 
@@ -124,6 +125,17 @@ def test_closing_finishes_what_was_taken_and_takes_no_more() -> None:
     model.free.set()
     assert batcher.close(SECONDS)
     assert all(answer.done() for answer in [first, *answers])
+
+
+def test_it_is_ready_when_it_says_so() -> None:
+    seen: queue.SimpleQueue[tuple[object, float]] = queue.SimpleQueue()
+    model = FakeModel()
+    batcher = batcher_of(model, on_ready=lambda seconds: seen.put((batcher.model, seconds)))
+    batcher.start()
+    said_of, seconds = seen.get(timeout=SECONDS)
+    assert said_of is model
+    assert 0 <= seconds < SECONDS
+    assert batcher.close(SECONDS)
 
 
 def test_a_load_that_fails_is_told() -> None:

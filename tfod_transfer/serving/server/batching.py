@@ -60,10 +60,14 @@ class Batcher:
         queue_limit: int,
         max_pixels: int,
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
+        on_ready: Callable[[float], None] = lambda seconds: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        """Args as in Settings; `on_batch` gets each batch's size and seconds, `on_failure` is told of a failed load."""
-        self._load, self._on_batch, self._on_failure = load, on_batch, on_failure
+        """Args as in Settings; `on_batch` gets each batch's size and seconds.
+
+        `on_ready` gets the seconds of the load, once images are answered; `on_failure` is told of a failed load.
+        """
+        self._load, self._on_batch, self._on_ready, self._on_failure = load, on_batch, on_ready, on_failure
         self._max_batch_size, self._delay, self._max_pixels = max_batch_size, delay, max_pixels
         self.queue_limit = queue_limit
         self._jobs: collections.deque[_Job] = collections.deque()
@@ -112,6 +116,7 @@ class Batcher:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        started = time.perf_counter()
         try:
             model = self._load()
         except BaseException as error:  # whatever it is, the command that waits for the model tells it
@@ -119,6 +124,7 @@ class Batcher:
             self._on_failure()
             return
         self.model = model
+        self._on_ready(time.perf_counter() - started)
         while batch := self._next_batch():
             self._answer(model, batch)
 

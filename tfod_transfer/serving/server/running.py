@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 
 import uvicorn
 
@@ -41,6 +40,7 @@ def serve(model: artifact.Artifact, settings: Settings, host: str, port: int) ->
         queue_limit=settings.queue_limit,
         max_pixels=settings.max_pixels,
         on_batch=counts.count_batch,
+        on_ready=lambda seconds: print(f"ready: loaded and warmed up in {seconds:.1f} s", flush=True),
         on_failure=stop,
     )
     application = Server(settings, batcher, counts, model.info.label_values, model.info.algorithm).application()
@@ -90,10 +90,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _load(found: artifact.Artifact, settings: Settings) -> Model:
-    started = time.monotonic()
     from tfod_transfer.serving.server.model import ServedModel
 
     model = ServedModel(found.saved_model)
     model.warm_up(found.info.image_size, sorted({1, settings.max_batch_size}))
-    print(f"ready: loaded and warmed up in {time.monotonic() - started:.1f} s", flush=True)
     return model
