@@ -268,6 +268,7 @@ class Clock:
 
 # Seconds; an epoch has four steps and a validation.
 TRACED, VALIDATION, STEP, EXPORT = 10, 5, 2, 16
+MARGIN = 3.0
 
 
 class Timed(Steps):
@@ -300,9 +301,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     ("max_time", "steps"),
     [
         pytest.param(1000, 40, id="enough for all of it"),
-        pytest.param(TRACED + 3 * 13 + EXPORT + 1, 12, id="three epochs"),
-        pytest.param(TRACED + 3 * 13 + 2 * STEP + VALIDATION + EXPORT + 1, 14, id="three epochs and a half"),
-        pytest.param(TRACED + 3 * 13 + VALIDATION + EXPORT + 1, 12, id="nothing but a validation more"),
+        pytest.param(TRACED + 3 * 13 + EXPORT + MARGIN + 1, 12, id="three epochs"),
+        pytest.param(TRACED + 3 * 13 + 2 * STEP + VALIDATION + EXPORT + MARGIN + 1, 14, id="three epochs and a half"),
+        pytest.param(TRACED + 3 * 13 + VALIDATION + EXPORT + MARGIN + 1, 12, id="nothing but a validation more"),
         pytest.param(TRACED + 3, 1, id="hardly anything"),
     ],
 )
@@ -313,7 +314,7 @@ def test_a_time_budget_shortens_the_run(max_time: float, steps: int, clock: Cloc
     assert len(trainer.steps) == steps
     assert len(result.history) == -(-steps // STEPS_PER_EPOCH)
     if steps > 1:
-        assert clock.now + EXPORT <= max_time
+        assert clock.now + EXPORT + 0.02 * max_time + 1 <= max_time  # a margin for the end of the process
     if steps < 40:
         assert trainer.model.total_steps[-1] == steps  # the learning rate comes to its end
         assert outcome.told[-1] == f"time:       {steps / 4:.1f} of 10 epochs fit into {max_time:g} s"
@@ -322,7 +323,7 @@ def test_a_time_budget_shortens_the_run(max_time: float, steps: int, clock: Cloc
 @pytest.mark.parametrize(
     ("max_time", "steps"),
     [
-        pytest.param(100, 12, id="the same budget"),
+        pytest.param(100 + MARGIN, 12, id="the same budget"),
         pytest.param(40, 0, id="no time is left"),
         pytest.param(None, 32, id="no budget any more"),
     ],

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PACE_STEPS = 20
 # Of the time of the first validation, kept for the export: in processor time it took .7 to 1.3 of it (demo, 320 model).
 _EXPORT_SHARE = 1.6
+# Of the budget, kept for the end of the process and for estimates that were too low.
+_MARGIN_SHARE, _MARGIN_SECONDS = 0.02, 1.0
 
 
 class Run:
@@ -277,7 +279,8 @@ class Run:
 
     def _export_seconds(self) -> float:
         """What to keep for the export, which traces the model once more, runs it, and counts what was found."""
-        return _EXPORT_SHARE * self.state.slowest_validation
+        margin = _MARGIN_SHARE * (self._settings.max_time or 0.0) + _MARGIN_SECONDS
+        return _EXPORT_SHARE * self.state.slowest_validation + margin
 
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._started
